@@ -1,0 +1,74 @@
+# Needs Python 3.11 or newer and make, nothing else. Each target makes .venv itself, once.
+# PYTHON=/path/to/python3 chooses the interpreter; ARGS="-k limit" goes to pytest.
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.ready
+JOBS  ?= 2
+SCALE ?= 50000
+ARGS  ?=
+
+# What the demo shows. A fixed time, because the law depends on the day.
+DEMO := clear examples/messages --at 2022-06-01T12:00:00+08:00 --signatures ignored
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+export PIP_NO_INPUT := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test faults lint bench docs lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## make .venv with everything the other targets need
+	@echo "$(VENV) is ready"
+
+demo: $(STAMP) ## clear the bundled customs messages on an embedded database; ends with a table
+	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && chmod 755 "$$home" && \
+	echo "tongguan $(DEMO)" && \
+	{ env -u DATABASE_URL TONGGUAN_HOME="$$home" $(BIN)/tongguan $(DEMO) || \
+	  [ $$? -eq 1 ]; } # 1: the input has errors, as the demo's has on purpose
+
+test: $(STAMP) ## run the tests
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations 10 $(ARGS)
+
+faults: $(STAMP) ## run the whole fault campaign (kill, disconnect, hostile input); takes long
+	@$(BIN)/python -m pytest -m faults_full tests/faults --durations 10 $(ARGS)
+
+lint: $(STAMP) ## check style, format, types and which room may import which
+	@echo "ruff check";    $(BIN)/python -m ruff check --quiet .
+	@echo "ruff format";   $(BIN)/python -m ruff format --check --quiet . || \
+	  { echo "not formatted; run $(BIN)/ruff format:"; $(BIN)/python -m ruff format --check .; exit 1; }
+	@echo "mypy";          $(BIN)/python -m mypy
+	@echo "import floors"; $(BIN)/lint-imports
+
+bench: $(STAMP) ## measure, against the physical limit of this machine; SCALE=1000000 for a large store
+	@$(BIN)/python -m benchmarks $(SCALE)
+
+docs: $(STAMP) ## write the pages that are made from the sources (rules, commands, messages, parameters)
+	@$(BIN)/python docs/generate.py
+
+# The lock is made on the oldest supported Python, whose needs include those of the newer ones.
+# UPGRADE=--upgrade takes the newest releases; without it only what pyproject.toml changed moves.
+lock: ## write requirements.lock anew from pyproject.toml (needs Python 3.11)
+	@python="$(PYTHON)"; [ -n "$$python" ] || python=python3.11; \
+	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "make lock needs Python 3.11; name it with PYTHON=/path/to/python3.11" >&2; exit 3; }; \
+	"$$python" -m venv build/lock && build/lock/bin/python -m pip install --quiet 'pip-tools>=7.5' && \
+	if [ -f requirements.lock ]; then grep -v '^#' requirements.lock > build/requirements.lock; fi && \
+	build/lock/bin/pip-compile --quiet $(UPGRADE) --generate-hashes --all-build-deps --extra dev \
+	  --no-header --no-annotate --no-emit-options --no-strip-extras \
+	  --output-file build/requirements.lock pyproject.toml && \
+	if grep -nE '://|^ *-[^-]|^--' build/requirements.lock; then \
+	  echo "the lock may hold names, versions and hashes only" >&2; exit 1; fi && \
+	{ echo "# Every package of .venv, by version and SHA-256 of each file of that release."; \
+	  echo "# Written by 'make lock' from pyproject.toml; do not edit."; \
+	  cat build/requirements.lock; } > requirements.lock
+
+clean: ## remove .venv and every cache
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find src tests docs benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock pyproject.toml
+	@PYTHON="$(PYTHON)" sh .ci/venv $(VENV)
