@@ -1,7 +1,7 @@
 """Runs every benchmark of this folder: `python -m benchmarks [SCALE]`.
 
-SCALE is the number of parcels. A benchmark is a module here with a function `main(scale: int) -> None`
-that prints what it measured, with units.
+SCALE is the number of parcels. A benchmark is a module here with a function
+`main(scale: int) -> None` that prints what it measured, with units.
 """
 
 import importlib
