@@ -1,0 +1,187 @@
+"""Writes the pages that are made from the sources: run by `make docs`, compared by tests.
+
+Each page says at its end that it is made; change the source named there, never the page.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import click
+import typer
+
+from tongguan import cli, codes, messages, policy
+
+DOCS = Path(__file__).resolve().parent
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:
+    """A Markdown table; bars inside a cell are escaped and line ends become spaces."""
+
+    def row(cells: Iterable[object]) -> str:
+        return "| " + " | ".join(" ".join(str(c).split()).replace("|", r"\|") for c in cells) + " |"
+
+    columns = list(head)
+    return [row(columns), "|" + "---|" * len(columns), *(row(cells) for cells in rows)]
+
+
+def page(title: str, body: Iterable[str], source: str) -> str:
+    """A whole page: one title, the body, and where it comes from."""
+    return "\n".join([f"# {title}", "", *body, "", f"*Made from {source} by `make docs`.*", ""])
+
+
+def code_text(rule: codes.Rule) -> str:
+    """The receipt codes of a rule, for all kinds or kind by kind; the nearest one is marked."""
+    kinds = {kind: rule.code(kind) for kind in codes.KINDS}
+    official = {kind: code for kind, code in kinds.items() if code != rule.id}
+    if not official:
+        return "none is known; the receipt carries the rule id"
+    if len(official) == len(kinds) and len(set(official.values())) == 1:
+        return f"`{next(iter(official.values()))}`"
+    return ", ".join(
+        f"{kind} `{code}`" + (" (nearest)" if kind in rule.nearest else "")
+        for kind, code in official.items()
+    )
+
+
+def rule_section(rule: codes.Rule) -> Iterator[str]:
+    yield f"### {rule.id}"
+    yield ""
+    yield f"**{rule.zh}** · {rule.en} ({rule.severity})"
+    yield ""
+    yield f"- Why: {rule.cause.zh} {rule.cause.en}"
+    yield f"- What to do: {rule.fix.zh} {rule.fix.en}"
+    yield f"- Who acts: {', '.join(rule.who)}"
+    yield f"- Receipt code: {code_text(rule)}"
+    for variant, finer in rule.variants.items():
+        yield f"- Receipt code, {variant}: " + ", ".join(f"{k} `{c}`" for k, c in finer.items())
+    yield f"- Law: {rule.law}"
+    yield ""
+
+
+def rules_page() -> str:
+    """The dictionary of rules, grouped by the word before the point."""
+    body = [
+        "Every rule that can refuse, hold or remark on a document. All are evaluated; a refused",
+        "document carries all its findings. `tongguan explain` and `tongguan check` name them.",
+    ]
+    room = ""
+    for rule in codes.RULES.values():
+        if rule.id.split(".")[0] != room:
+            room = rule.id.split(".")[0]
+            body += ["", f"## {room}", ""]
+        body += rule_section(rule)
+    return page("Rules", body, "`src/tongguan/codes/data/rules.yaml`")
+
+
+def commands(group: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command below a group as (whole name, command), groups left out, in order of help."""
+    if isinstance(group, click.Group):
+        for word, command in group.commands.items():
+            yield from commands(command, f"{path} {word}")
+    else:
+        yield path, group
+
+
+def parameter_rows(command: click.Command) -> Iterator[tuple[str, str]]:
+    """Arguments and options of a command as (how it is written, what it means)."""
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            if parameter.hidden or "--help" in parameter.opts:
+                continue
+            kind = parameter.type
+            values = "|".join(map(str, getattr(kind, "choices", ()))) or kind.name.upper()
+            names = ", ".join([*parameter.opts, *parameter.secondary_opts])
+            flag = parameter.is_flag or parameter.count
+            default = parameter.default if isinstance(parameter.default, str | int) else None
+            meaning = parameter.help or ""
+            if default not in (None, "", False, True):
+                meaning += f" (default {default})"
+            yield f"`{names}`" if flag else f"`{names} {values}`", meaning
+        else:
+            yield f"`{parameter.human_readable_name.upper()}`", getattr(parameter, "help", "") or ""
+
+
+def command_section(name: str, command: click.Command) -> Iterator[str]:
+    yield f"## {name}"
+    yield ""
+    yield (command.help or "").split("\f")[0].strip()
+    yield ""
+    rows = list(parameter_rows(command))
+    if rows:
+        yield from table(("option", "meaning"), rows)
+        yield ""
+
+
+def commands_page() -> str:
+    """Every command with its arguments and options, as its own help tells them."""
+    body = [
+        "Exit status: 0 done; 1 the input has errors, all of them reported; 2 wrong usage; 3 the",
+        "environment failed (database, disk), nothing half done.",
+        "",
+    ]
+    for name, command in commands(typer.main.get_command(cli.app), "tongguan"):
+        body += command_section(name, command)
+    return page("Commands", body, "the help of the commands, `src/tongguan/cli.py`,")
+
+
+def parameters_page(parameters: Mapping[str, policy.Parameter]) -> str:
+    """Every dated parameter with its values, their days, paragraphs and whether confirmed."""
+    body = ["The law as dated values. A value is in force from its day until the next one's."]
+    for parameter in sorted(parameters.values(), key=lambda one: one.id):
+        body += [
+            "",
+            f"## {parameter.id}",
+            "",
+            f"{parameter.zh} · {parameter.en} ({parameter.unit})",
+            "",
+        ]
+        body += table(
+            ("since", "value", "paragraph", "source confirmed"),
+            (
+                (v.since, v.text or "none", v.law, "yes" if v.confirmed else "no")
+                for v in parameter.values
+            ),
+        )
+    return page("Parameters", body, "`src/tongguan/policy/parameters/`")
+
+
+def message_pages() -> dict[str, str]:
+    """One page per message type, and an index of them."""
+    pages = {f"messages/{name}.md": messages.documentation(name) for name in messages.TYPES}
+    rows = [
+        (f"[{name}]({name}.md)", kind.zh, kind.en, kind.receipt or "")
+        for name, kind in ((name, messages.message_type(name)) for name in messages.TYPES)
+    ]
+    body = table(("type", "名称", "name", "answered by"), rows)
+    pages["messages/index.md"] = page("Messages", body, "`src/tongguan/messages/catalogue/`")
+    return pages
+
+
+def pages() -> dict[str, str]:
+    """All made pages: path below docs/ -> text."""
+    return {
+        "rules.md": rules_page(),
+        "commands.md": commands_page(),
+        "parameters.md": parameters_page(policy.parameters()),
+        **message_pages(),
+    }
+
+
+def main() -> None:
+    """Write every page whose text changed, and take away message pages whose type is gone."""
+    made = pages()
+    for path, text in made.items():
+        target = DOCS / path
+        target.parent.mkdir(exist_ok=True)
+        if not target.exists() or target.read_text("utf-8") != text:
+            target.write_text(text, "utf-8")
+            sys.stdout.write(f"wrote docs/{path}\n")
+    for old in (DOCS / "messages").glob("*.md"):
+        if f"messages/{old.name}" not in made:
+            old.unlink()
+            sys.stdout.write(f"removed docs/messages/{old.name}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""The documentation tells of everything a user can name, and only of what exists."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from tongguan import cli, codes
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+WRITTEN = {page: page.read_text("utf-8") for page in PAGES}
+
+_spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+generate = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(generate)
+MADE = generate.pages()
+
+APP = typer.main.get_command(cli.app)
+COMMANDS = dict(generate.commands(APP, "tongguan"))
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def options(command: click.Command) -> set[str]:
+    """Every spelling of a command's options."""
+    return {
+        spelling
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for spelling in (*parameter.opts, *parameter.secondary_opts)
+    } | {"--help"}
+
+
+def test_every_rule_is_told():
+    told = "\n".join(WRITTEN.values())
+    assert [rule for rule in codes.RULES if f"### {rule}\n" not in told] == []
+    assert len(codes.RULES) > 25
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_a_made_page_is_what_its_source_says(made):
+    assert (DOCS / made).read_text("utf-8") == MADE[made], "run make docs and commit the page"
+
+
+def test_no_made_page_is_left_over():
+    here = {f"messages/{page.name}" for page in (DOCS / "messages").glob("*.md")}
+    assert here == {made for made in MADE if made.startswith("messages/")}
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
+def test_the_readme_shows_every_command(readme):
+    shown = (ROOT / readme).read_text("utf-8")
+    assert [command for command in COMMANDS if f"{command} " not in shown] == []
+
+
+def examples() -> list[tuple[str, str]]:
+    """Every line in a fenced block that calls tongguan, as (page, command line)."""
+    found = []
+    for page, text in WRITTEN.items():
+        for block in re.findall(r"```\w*\n(.*?)```", text, re.DOTALL):
+            joined = block.replace("\\\n", " ")
+            found += [
+                (name(page), call.strip())
+                for call in re.findall(
+                    r"(?m)^(?:\$ )?(?:\S+=\S+ )*(?:\.venv/bin/)?(tongguan .*)$", joined
+                )
+            ]
+    return found
+
+
+def test_there_are_examples():
+    assert len(examples()) >= len(COMMANDS)
+
+
+@pytest.mark.parametrize(("page", "call"), examples())
+def test_an_example_names_only_commands_and_options_that_exist(page, call):
+    words = shlex.split(call, comments=True)
+    command, rest = APP, words[1:]
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        assert rest[0] in command.commands, f"{page}: no command {rest[0]}"
+        command, rest = command.commands[rest[0]], rest[1:]
+    used = {word.split("=")[0] for word in rest if word.startswith("--")}
+    assert used - options(command) == set(), page
+
+
+LINKS = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_leads_somewhere(page):
+    targets = [t for t in LINKS.findall(WRITTEN[page]) if not re.match(r"[a-z]+:", t)]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "STYLE.md"])
+def test_every_source_a_page_names_exists(page):
+    """A path such as `policy/parameters/` or `clearance/rules.py` is one below src/tongguan."""
+    named = re.findall(r"`([a-z_]+/[A-Za-z_./]*)`", (DOCS / page).read_text("utf-8"))
+    bases = (ROOT, ROOT / "src" / "tongguan")
+    lost = [p for p in named if "<" not in p and not any((base / p).exists() for base in bases)]
+    assert lost == []
