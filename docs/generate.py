@@ -3,12 +3,13 @@
 Each page says at its end that it is made; change the source named there, never the page.
 """
 
+import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-import click
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from tongguan import cli, codes, messages, policy
 
@@ -74,40 +75,30 @@ def rules_page() -> str:
     return page("Rules", body, "`src/tongguan/codes/data/rules.yaml`")
 
 
-def commands(group: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+def commands(command: TyperCommand | TyperGroup, path: str) -> Iterator[tuple[str, TyperCommand]]:
     """Every command below a group as (whole name, command), groups left out, in order of help."""
-    if isinstance(group, click.Group):
-        for word, command in group.commands.items():
-            yield from commands(command, f"{path} {word}")
+    if isinstance(command, TyperGroup):
+        for word, below in command.commands.items():
+            yield from commands(below, f"{path} {word}")
     else:
-        yield path, group
+        yield path, command
 
 
-def parameter_rows(command: click.Command) -> Iterator[tuple[str, str]]:
-    """Arguments and options of a command as (how it is written, what it means)."""
+def parameter_rows(name: str, command: TyperCommand) -> Iterator[tuple[str, str]]:
+    """Arguments and options of a command as its help has them: (how written, what it means)."""
+    context = command.make_context(name, [], resilient_parsing=True)
     for parameter in command.params:
-        if isinstance(parameter, click.Option):
-            if parameter.hidden or "--help" in parameter.opts:
-                continue
-            kind = parameter.type
-            values = "|".join(map(str, getattr(kind, "choices", ()))) or kind.name.upper()
-            names = ", ".join([*parameter.opts, *parameter.secondary_opts])
-            flag = parameter.is_flag or parameter.count
-            default = parameter.default if isinstance(parameter.default, str | int) else None
-            meaning = parameter.help or ""
-            if default not in (None, "", False, True):
-                meaning += f" (default {default})"
-            yield f"`{names}`" if flag else f"`{names} {values}`", meaning
-        else:
-            yield f"`{parameter.human_readable_name.upper()}`", getattr(parameter, "help", "") or ""
+        record = parameter.get_help_record(context)
+        if record is not None:
+            yield f"`{record[0]}`", record[1]
 
 
-def command_section(name: str, command: click.Command) -> Iterator[str]:
+def command_section(name: str, command: TyperCommand) -> Iterator[str]:
     yield f"## {name}"
     yield ""
-    yield (command.help or "").split("\f")[0].strip()
+    yield inspect.cleandoc(command.help or "")
     yield ""
-    rows = list(parameter_rows(command))
+    rows = list(parameter_rows(name, command))
     if rows:
         yield from table(("option", "meaning"), rows)
         yield ""
@@ -163,7 +154,7 @@ def pages() -> dict[str, str]:
     return {
         "rules.md": rules_page(),
         "commands.md": commands_page(),
-        "parameters.md": parameters_page(policy.parameters()),
+        "parameters.md": parameters_page(policy.load().parameters),
         **message_pages(),
     }
 

@@ -5,9 +5,9 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from tongguan import cli, codes
 
@@ -29,12 +29,12 @@ def name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-def options(command: click.Command) -> set[str]:
+def options(command: TyperCommand) -> set[str]:
     """Every spelling of a command's options."""
     return {
         spelling
         for parameter in command.params
-        if isinstance(parameter, click.Option)
+        if parameter.param_type_name == "option"
         for spelling in (*parameter.opts, *parameter.secondary_opts)
     } | {"--help"}
 
@@ -84,7 +84,7 @@ def test_there_are_examples():
 def test_an_example_names_only_commands_and_options_that_exist(page, call):
     words = shlex.split(call, comments=True)
     command, rest = APP, words[1:]
-    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+    while isinstance(command, TyperGroup) and rest and not rest[0].startswith("-"):
         assert rest[0] in command.commands, f"{page}: no command {rest[0]}"
         command, rest = command.commands[rest[0]], rest[1:]
     used = {word.split("=")[0] for word in rest if word.startswith("--")}
