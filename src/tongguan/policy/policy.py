@@ -1,0 +1,324 @@
+"""The policy: parameters, tariff and positive lists, compiled once; and the law of one day.
+
+``load()`` compiles, ``Policy.on(day)`` answers. Between two days on which something changes the
+law is the same, so it is resolved once per such period, not once per day.
+"""
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import polars as pl
+
+from tongguan.policy import positive_list, tariff
+from tongguan.policy.parameter import Draft, Parameter, Value, builtin, overlay
+from tongguan.policy.positive_list import PositiveListEdition
+from tongguan.policy.tariff import CONSUMPTION_CLASSES, VAT_CLASSES, TariffEdition
+
+HORIZON = "policy.known-until"
+REGIME = "import.regime"
+TIERS = (1, 2, 3, 4)
+
+
+class OutsideKnown(LookupError):  # noqa: N818 - the day lies outside, nothing went wrong
+    """A day on which the policy knows nothing, or on which a parameter has no value.
+
+    ``day`` was asked for; ``first`` and ``last`` bound what is known.
+    """
+
+    def __init__(self, what: str, day: date, first: date, last: date, remedy: str) -> None:
+        super().__init__(f"{what} is not known on {day}: known from {first} to {last}. {remedy}")
+        self.day, self.first, self.last = day, first, last
+
+
+class UnknownParameter(KeyError):  # noqa: N818
+    """There is no parameter of that id."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A parameter whose value is not the same on two days; None: none on that day."""
+
+    parameter: str
+    before: Value | None
+    after: Value | None
+
+
+@dataclass(frozen=True)
+class Law:
+    """What holds on one day.
+
+    ``tariff``, one row per ten-digit code, resolved for the day: ``code, name_zh, name_en, unit1,
+    unit2`` (unit codes), ``mfn_ppm, interim_ppm, general_ppm`` (null: unknown, or no interim
+    rate), ``vat_ppm, vat_parameter`` (null: the row's own rate), ``ct_ppm``,
+    ``ct_specific_micro`` (millionths of a yuan per ``ct_unit``, 0 without), ``ct_unit,
+    ct_parameter, ct_condition`` (``cosmetics`` or ``watches``: the tax applies from the
+    thresholds of the parameters ``consumption-tax.<condition>-…`` only; null: always),
+    ``parcel_ppm, parcel_parameter`` (parcel-tax days only; null: tier unknown), ``edition,
+    confirmed, source``. Codes whose consumption tax the loader did not understand are not in it.
+
+    ``positive_list``: ``code8, name, remark, bonded_only, version, confirmed``; empty and
+    complete on days without a list (``positive_list_version`` None).
+    ``regime``: ``parcel-tax`` or ``retail-import``. ``hash`` is the policy's.
+    """
+
+    day: date
+    hash: str
+    regime: str
+    tariff: pl.DataFrame
+    positive_list: pl.DataFrame
+    positive_list_version: str | None
+    positive_list_complete: bool
+    tariff_edition: str
+    notes: tuple[str, ...]
+    values: Mapping[str, Value]
+    parameters: Mapping[str, Parameter]
+
+    def value(self, parameter: str) -> Value:
+        """The value of a parameter; raises UnknownParameter, or OutsideKnown if it has none."""
+        found = self.values.get(parameter)
+        if found is not None:
+            return found
+        known = self.parameters.get(parameter)
+        if known is None:
+            raise UnknownParameter(f"unknown parameter {parameter!r}")
+        first, last = known.values[0].since, known.values[-1].since
+        remedy = (
+            f"It ended on {last}."
+            if known.values[-1].value is None and self.day >= last
+            else "Ask for a day on which it is in force."
+        )
+        raise OutsideKnown(f"parameter {parameter}", self.day, first, last, remedy)
+
+
+class Policy:
+    """All law the process knows, immutable; ``hash`` is sha256 over its canonical content."""
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Parameter],
+        tariffs: Sequence[TariffEdition],
+        positive_lists: Sequence[PositiveListEdition],
+    ) -> None:
+        self.parameters = MappingProxyType(dict(parameters))
+        self.tariffs = tuple(tariffs)
+        self.positive_lists = tuple(positive_lists)
+        self._periods: dict[int, Law] = {}
+
+    @cached_property
+    def hash(self) -> str:
+        """Changes with any value, paragraph, rate or list row; not with file names."""
+        content = hashlib.sha256()
+        for identity in sorted(self.parameters):
+            for v in self.parameters[identity].values:
+                fields = (identity, v.unit, str(v.since), str(v.value), v.law, str(v.confirmed))
+                content.update("\x1f".join(fields).encode() + b"\n")
+        hashes = [e.hash for e in self.tariffs] + [x.hash for x in self.positive_lists]
+        for edition in sorted(hashes):
+            content.update(edition.encode() + b"\n")
+        return content.hexdigest()
+
+    @property
+    def first(self) -> date:
+        """The first day the policy answers for."""
+        return self.parameters[HORIZON].values[0].since
+
+    @property
+    def last(self) -> date:
+        """The last day the policy answers for."""
+        last = self.parameters[HORIZON].values[-1].value
+        assert isinstance(last, date)
+        return last
+
+    @cached_property
+    def _turns(self) -> list[date]:
+        """The days on which something changes, in order; the law between two of them is one."""
+        days = {v.since for p in self.parameters.values() for v in p.values}
+        for edition in self.tariffs:
+            days |= {edition.effective, *edition.frame["as_of"].unique().to_list()}
+        for listed in self.positive_lists:
+            days.add(listed.effective)
+            if listed.until is not None:
+                days.add(date.fromordinal(listed.until.toordinal() + 1))
+        return sorted(days)
+
+    def on(self, day: date) -> Law:
+        """The law of a day (a civil day in Shanghai); raises OutsideKnown outside the horizon."""
+        if not self.first <= day <= self.last:
+            remedy = (
+                "Ask for a day inside, or bring the parameters up to date: "
+                f"{HORIZON} says how far they were checked."
+            )
+            raise OutsideKnown("the law", day, self.first, self.last, remedy)
+        period = bisect_right(self._turns, day)
+        law = self._periods.get(period)
+        if law is None:
+            law = self._periods[period] = self._resolve(day)
+        return law if law.day == day else replace(law, day=day)
+
+    def _resolve(self, day: date) -> Law:
+        values = {i: v for i, p in self.parameters.items() if (v := p.on(day)) is not None}
+        edition = tariff.in_force(self.tariffs, day)
+        listed = positive_list.in_force(self.positive_lists, day)
+        frames = [x.frame for x in listed] or [pl.DataFrame(schema=positive_list.SCHEMA)]
+        frame = _rates(edition, values, day)
+        return Law(
+            day=day,
+            hash=self.hash,
+            regime=str(values[REGIME].value),
+            tariff=frame,
+            positive_list=pl.concat(frames).unique("code8", keep="first", maintain_order=True),
+            positive_list_version=_list_name(listed) or None,
+            positive_list_complete=all(x.complete for x in listed),
+            tariff_edition=edition.name,
+            notes=_notes(edition, frame, listed, day),
+            values=MappingProxyType(values),
+            parameters=self.parameters,
+        )
+
+    def timeline(self) -> list[Value]:
+        """Every value of every parameter in order of its day; lists and tariffs among them."""
+        values = [v for p in self.parameters.values() for v in p.values]
+        values += [_tariff_fact(edition) for edition in self.tariffs]
+        values += [_list_fact([listed]) for listed in self.positive_lists]
+        return sorted(values, key=lambda v: (v.since, v.parameter))
+
+    def diff(self, before: date, after: date) -> list[Difference]:
+        """The parameters, list and tariff that are not the same on two days, by id."""
+        old, new = self._facts(self.on(before)), self._facts(self.on(after))
+        return [
+            Difference(i, old.get(i), new.get(i))
+            for i in sorted(old.keys() | new.keys())
+            if (i in old and old[i].value) != (i in new and new[i].value)
+        ]
+
+    def _facts(self, law: Law) -> dict[str, Value]:
+        facts = dict(law.values)
+        facts["tariff"] = _tariff_fact(tariff.in_force(self.tariffs, law.day))
+        listed = positive_list.in_force(self.positive_lists, law.day)
+        if listed:
+            facts["positive-list"] = _list_fact(listed)
+        return facts
+
+
+def _tariff_fact(edition: TariffEdition) -> Value:
+    return _fact("tariff", edition.name, edition.effective, "", confirmed=not edition.starter)
+
+
+def _list_fact(listed: list[PositiveListEdition]) -> Value:
+    """The list that these editions make together, as one dated fact."""
+    laws = "; ".join(x.official.law for x in listed if x.official)
+    complete = all(x.complete for x in listed)
+    since = max(x.effective for x in listed)
+    return _fact("positive-list", _list_name(listed), since, laws, confirmed=complete)
+
+
+def _list_name(listed: list[PositiveListEdition]) -> str:
+    return " + ".join(sorted(x.name for x in listed))
+
+
+def _fact(parameter: str, name: str, since: date, law: str, confirmed: bool) -> Value:
+    return Value(parameter, name, "word", name, since, law, confirmed, "")
+
+
+def _rates(edition: TariffEdition, values: Mapping[str, Value], day: date) -> pl.DataFrame:
+    """An edition's rows with the rates of the day in the columns that ``Law.tariff`` names."""
+    vat = {name: values[p] for name, p in VAT_CLASSES.items() if p in values}
+    taxed = {name: values[p] for name, p in CONSUMPTION_CLASSES.items() if p in values}
+    conditional = [
+        name
+        for name, p in CONSUMPTION_CLASSES.items()
+        if (applies := values.get(f"{p}-applies")) is not None and applies.value == "conditional"
+    ]
+    tiers = {t: v for t in TIERS if (v := values.get(f"parcel-tax.rate-tier-{t}")) is not None}
+    if values[REGIME].value != "parcel-tax":
+        tiers = {}  # the tiers were cut anew on 2016-04-08; a row knows its tier of before only
+    follows = pl.col("ct_fixed_ppm").is_null()
+    return edition.frame.filter("ct_known").select(
+        "code",
+        "name_zh",
+        "name_en",
+        "unit1",
+        "unit2",
+        "mfn_ppm",
+        "interim_ppm",
+        "general_ppm",
+        vat_ppm=pl.coalesce("vat_fixed_ppm", _pick("vat_class", _ppm(vat), pl.Int64)),
+        vat_parameter=_pick("vat_class", VAT_CLASSES, pl.String),
+        ct_ppm=pl.coalesce("ct_fixed_ppm", _pick("ct_class", _ppm(taxed), pl.Int64)),
+        ct_specific_micro="ct_specific_micro",
+        ct_unit="ct_unit",
+        ct_parameter=pl.when(follows).then(_pick("ct_class", CONSUMPTION_CLASSES, pl.String)),
+        ct_condition=pl.when(pl.col("ct_class").is_in(conditional)).then("ct_class"),
+        parcel_ppm=_pick("parcel_tier", _ppm(tiers), pl.Int64),
+        parcel_parameter=_pick(
+            "parcel_tier", {t: v.parameter for t, v in tiers.items()}, pl.String
+        ),
+        edition=pl.lit(edition.name),
+        confirmed=pl.col("confirmed") & (pl.col("as_of") <= day),
+        source="source",
+    )
+
+
+def _ppm(values: Mapping[Any, Value]) -> dict[Any, int]:
+    return {name: value.ppm for name, value in values.items()}
+
+
+def _pick(
+    column: str, choices: Mapping[Any, int] | Mapping[Any, str], kind: type[pl.DataType]
+) -> pl.Expr:
+    """The choice that the column names; null where it names none."""
+    if not choices:
+        return pl.lit(None, kind)
+    return pl.col(column).replace_strict(choices, default=None, return_dtype=kind)
+
+
+def _notes(
+    edition: TariffEdition, frame: pl.DataFrame, listed: list[PositiveListEdition], day: date
+) -> tuple[str, ...]:
+    notes = []
+    if edition.starter:
+        notes.append(
+            f"Rates come from the starter table of {edition.frame.height} codes; "
+            "load the full tariff of the day for the others."
+        )
+    oldest = edition.frame["as_of"].max()
+    if isinstance(oldest, date) and day < oldest:
+        notes.append(
+            f"Duty rates are those of {oldest}, applied to {day} as if unchanged: not confirmed."
+        )
+    unknown = edition.frame.height - frame.height
+    if unknown:
+        notes.append(f"{unknown} codes of the tariff have a consumption tax not understood.")
+    if any(not x.complete for x in listed):
+        notes.append(
+            f"The positive list {_list_name(listed)} is incomplete: a code it lacks proves nothing."
+        )
+    return tuple(notes)
+
+
+def load(
+    tariffs: Sequence[TariffEdition] = (),
+    positive_lists: Sequence[PositiveListEdition] = (),
+    parameters: Draft | None = None,
+) -> Policy:
+    """The policy of the package with loaded editions and a draft's values laid over it.
+
+    A tariff of a day replaces an earlier one of that day in the sequence; a positive list
+    replaces that of its name. ``parameters`` maps ids to ``{day: value}``: from that day the
+    value is the draft's, until a later day of the built-in history. Raises ParameterErrors.
+    """
+    known = overlay(builtin(), parameters) if parameters else builtin()
+    starter = tariff.starter()
+    by_day = {edition.effective: edition for edition in tariffs}
+    by_name = {x.name: x for x in positive_list.starter(starter.frame)}
+    by_name |= {x.name: x for x in positive_lists}
+    return Policy(known, (starter, *by_day.values()), tuple(by_name.values()))
