@@ -1,0 +1,73 @@
+"""The buyer's yearly allowance, taken case after case in the order of arrival.
+
+Source: 财关税〔2016〕18号 art. 3, 〔2018〕49号 art. 1: a natural person's purchases of a calendar
+year add up. Whether a case still fits depends on what the cases before it took, so the order
+matters; where a buyer's cases cannot exceed the limit together, the order cannot matter.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+
+def take(cases: pl.DataFrame, limit_fen: int) -> pl.DataFrame:
+    """What each case finds used, and whether it still fits into the year.
+
+    `cases`, in order of arrival: `buyer` (String), `used_fen` (Int64, before the batch),
+    `value_fen` (Int64), `takes_inside` (Boolean: counted if it fits), `takes_outside` (Boolean:
+    counted though it does not fit). Returns `used_before_fen` (Int64), `inside` (Boolean) and
+    `counted_fen` (Int64) in the same order. The limit itself is still inside.
+    """
+    if cases["buyer"].n_unique() == cases.height:
+        return _settle(
+            cases.select(used_before_fen="used_fen", value_fen="value_fen"), cases, limit_fen
+        )
+    wanted = pl.when("takes_inside").then("value_fen").otherwise(0)
+    sums = cases.select(
+        "buyer",
+        "value_fen",
+        used_before_fen=pl.col("used_fen") + wanted.cum_sum().over("buyer") - wanted,
+        takes=pl.col("takes_inside") | pl.col("takes_outside"),
+    )
+    outside = pl.col("used_before_fen") + pl.col("value_fen") > limit_fen
+    doubtful = sums.select((outside & pl.col("takes")).any().over("buyer")).to_series()
+    settled = _settle(sums, cases, limit_fen)
+    return _in_sequence(cases, settled, doubtful, limit_fen) if doubtful.any() else settled
+
+
+def _settle(before: pl.DataFrame, cases: pl.DataFrame, limit_fen: int) -> pl.DataFrame:
+    inside = pl.col("used_before_fen") + pl.col("value_fen") <= limit_fen
+    takes = pl.when(inside).then(cases["takes_inside"]).otherwise(cases["takes_outside"])
+    return before.select(
+        "used_before_fen",
+        inside=inside,
+        counted_fen=pl.when(takes).then("value_fen").otherwise(pl.lit(0, pl.Int64)),
+    )
+
+
+def _in_sequence(
+    cases: pl.DataFrame, settled: pl.DataFrame, doubtful: pl.Series, limit_fen: int
+) -> pl.DataFrame:
+    """The same for the buyers whose cases may not all fit: one case after the other."""
+    positions = doubtful.arg_true()
+    running: dict[str | None, int] = {}
+    before: list[int] = []
+    fits: list[bool] = []
+    counted: list[int] = []
+    for buyer, used, value, takes_inside, takes_outside in (
+        cases.select("buyer", "used_fen", "value_fen", "takes_inside", "takes_outside")
+        .filter(doubtful)
+        .iter_rows()
+    ):
+        year = running.get(buyer, used)
+        inside = year + value <= limit_fen
+        taken = value if (takes_inside if inside else takes_outside) else 0
+        running[buyer] = year + taken
+        before.append(year)
+        fits.append(inside)
+        counted.append(taken)
+    return settled.with_columns(
+        settled["used_before_fen"].scatter(positions, before),
+        settled["inside"].scatter(positions, fits),
+        settled["counted_fen"].scatter(positions, counted),
+    )

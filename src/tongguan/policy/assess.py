@@ -1,0 +1,437 @@
+"""The kernel: tax, limits, allowance and positive list of a batch of cases, on columns.
+
+Nothing else in the house computes tax or limits. Pure: the law of the day, the cases and what
+the buyers have used go in; amounts and findings come out. All money is integers of fen, all
+rates parts per million, intermediates Int128; see tax.py for the formulae and their sources.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from tongguan.policy import allowance
+from tongguan.policy.amounts import fen, fifths, yuan, yuan_text
+from tongguan.policy.goods import FINDINGS, finding, goods_findings, goods_flags
+from tongguan.policy.quantities import decide
+from tongguan.policy.rates import (
+    BONDED_MODES,
+    COUNTED,
+    GENERAL,
+    PARCEL,
+    REFUSED,
+    RETAIL,
+    Limits,
+    Rates,
+    rates_of,
+)
+from tongguan.policy.shares import share
+from tongguan.policy.tax import MILLION, PARCEL_TAX
+
+if TYPE_CHECKING:
+    from tongguan.policy.policy import Law
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What the law of one day says about a batch of cases.
+
+    `heads`, one row per case in the order given: case UInt32, regime String (retail-import |
+    general-trade | parcel-tax | refused), value_fen, duty_fen, consumption_fen, vat_fen,
+    parcel_tax_fen, waived_fen, total_fen, counted_fen (what the buyer's year takes),
+    used_before_fen, used_after_fen (Int64), refused Boolean. A refused case owes nothing under
+    the list, so its taxes are 0. waived_fen is parcel tax too small to be levied.
+
+    `lines`, one row per line in the order given: case, gnum, gcode, goods_fen, charges_fen,
+    basis_fen (the price basis P), duty_fen, consumption_fen, vat_fen, parcel_tax_fen, waived_fen
+    (Int64, fen), duty_ppm (as applied: 0 within the limits), ct_ppm (as applied: 0 below the
+    price a condition names), ct_quantity (Int64, the specific part's quantity in 0.00001 g, ml,
+    sheet or piece; null if none), vat_ppm, parcel_ppm, levy_ppm (Int64), rate_confirmed Boolean.
+    Rates that are unknown, or of another regime, are null.
+
+    `findings`: case, gnum (null: the whole case), rule, severity, field, expected, actual, law.
+    """
+
+    heads: pl.DataFrame
+    lines: pl.DataFrame
+    findings: pl.DataFrame
+
+
+def assess(heads: pl.DataFrame, lines: pl.DataFrame, law: Law, used: pl.DataFrame) -> Assessment:
+    """Assess a batch of cases under the law of one day.
+
+    `heads`: case (strictly ascending: the order of arrival), buyer (String, allowance key),
+    tradeMode, freight, insuredFee (Decimal, ≤ 5 places), eligible (Boolean; False: other rules
+    refuse it; it is assessed, but takes no allowance). `lines`: case, gnum, gcode, qty, qty1,
+    unit1, qty2, unit2, totalPrice. `used`: buyer, used_fen (Int64, ≥ 0): what the calendar year
+    of the day already holds; a buyer it lacks has used nothing.
+
+    Raises ValueError when the frames are not of this shape (cases out of order, a line without
+    its case, a buyer twice in `used`, binary floats for money). Bad amounts inside them (missing,
+    negative, or beyond what 128-bit arithmetic carries exactly: 10**12 yuan) are findings
+    `message.field` that refuse their own case only.
+    """
+    rates = rates_of(law)
+    cases = _cases(heads, rates)
+    items = _items(lines, cases, rates)
+    cases = _valued(cases, items, rates)
+    charges = share(items, cases["pot_fen"], cases["goods_fen"])
+    items = items.with_columns(charges, basis_fen=pl.col("goods_fen") + charges)
+    cases = cases.with_columns(_used_before(cases, used))
+    if rates.limits is None:
+        settled = _parcels(cases)
+        taxed = _parcel_tax(items, settled, rates)
+    else:
+        settled = _settle(cases, rates.limits)
+        taxed = _goods_tax(items, settled, rates)
+    return Assessment(
+        _totals(settled, taxed), taxed.select(_LINE_COLUMNS), _findings(settled, items, rates)
+    )
+
+
+_LINE_COLUMNS = (
+    "case",
+    "gnum",
+    "gcode",
+    "goods_fen",
+    "charges_fen",
+    "basis_fen",
+    "duty_fen",
+    "consumption_fen",
+    "vat_fen",
+    "parcel_tax_fen",
+    "waived_fen",
+    "duty_ppm",
+    "ct_ppm",
+    "ct_quantity",
+    "vat_ppm",
+    "parcel_ppm",
+    "levy_ppm",
+    "rate_confirmed",
+)
+
+_TAXES = ("duty_fen", "consumption_fen", "vat_fen", "parcel_tax_fen")
+_ZERO = pl.lit(0, pl.Int64)
+_NULL = pl.lit(None, pl.Int64)
+
+
+# -- the frames given, as exact integers ----------------------------------------------------------
+
+
+def _cases(heads: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+    """The heads with freight and insurance as one pot of fen; a bad amount is flagged and 0."""
+    freight, insured = fifths(heads, "freight"), fifths(heads, "insuredFee")
+    freight_good, insured_good = _reckonable(freight, rates), _reckonable(insured, rates)
+    cases = heads.select(
+        pl.col("case").cast(pl.UInt32),
+        pl.col("buyer").cast(pl.String),
+        "tradeMode",
+        eligible=pl.col("eligible").fill_null(value=False),
+        bonded=pl.col("tradeMode").is_in(BONDED_MODES).fill_null(value=False),
+        freight_good=freight_good,
+        insured_good=insured_good,
+        pot_fen=_fen_or_zero(freight, freight_good) + _fen_or_zero(insured, insured_good),
+    )
+    case = cases["case"]
+    if case.null_count() or not (case[1:] > case[:-1]).all():
+        raise ValueError("heads: case must be strictly ascending, the order of arrival")
+    return cases
+
+
+def _reckonable(amount: pl.Expr, rates: Rates) -> pl.Expr:
+    return ((amount >= 0) & (amount <= rates.reach_fen * 1000)).fill_null(value=False)
+
+
+def _fen_or_zero(amount: pl.Expr, good: pl.Expr) -> pl.Expr:
+    return pl.when(good).then(fen(amount)).otherwise(0).cast(pl.Int64)
+
+
+def _items(lines: pl.DataFrame, cases: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+    """The lines with their case's position (`row`), their rates and everything known of them."""
+    case = lines["case"].cast(pl.UInt32)
+    row = cases["case"].search_sorted(case)
+    if case.null_count() or (
+        lines.height
+        and (row.max() == cases.height or not (cases["case"].gather(row) == case).all())
+    ):
+        raise ValueError("lines: every line must belong to a case of heads")
+    price = fifths(lines, "totalPrice")
+    good = _reckonable(price, rates)
+    rate = rates.find(lines["gcode"])
+    items = lines.select(
+        case.alias("case"),
+        row.alias("row"),
+        "gnum",
+        "gcode",
+        "unit1",
+        "unit2",
+        qty1=fifths(lines, "qty1"),
+        qty2=fifths(lines, "qty2"),
+        single=(fifths(lines, "qty") == 100_000).fill_null(value=False),
+        price=pl.when(good).then(price).otherwise(0),
+        price_good=good,
+        goods_fen=_fen_or_zero(price, good),
+        tradeMode=cases["tradeMode"].gather(row),
+        bonded=cases["bonded"].gather(row),
+        rate=rate,
+    ).hstack(rates.taken(rate))
+    return goods_flags(_conditions(items, rates), rates)
+
+
+def _conditions(items: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+    """Decide the lines whose consumption tax depends on a price per unit or on a quantity."""
+    special = items["special"].arg_true()
+    undecidable = pl.repeat(False, items.height, dtype=pl.Boolean, eager=True)
+    quantity = pl.repeat(None, items.height, dtype=pl.Int64, eager=True)
+    if not special.len():
+        return items.with_columns(undecidable=undecidable, ct_quantity=quantity)
+    few = items.select(
+        pl.col("price", "qty1", "qty2", "unit1", "unit2", "rate", "ct_ppm").gather(special)
+    )
+    decided = decide(few.hstack(rates.conditions(few["rate"])), rates.reach_fen)
+    return items.with_columns(
+        items["ct_ppm"].scatter(special, decided["ct_ppm"]),
+        undecidable=undecidable.scatter(special, decided["undecidable"]),
+        ct_quantity=quantity.scatter(special, decided["ct_quantity"]),
+    )
+
+
+def _valued(cases: pl.DataFrame, items: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+    """The cases with what their lines say together."""
+    of_lines = items.group_by("row").agg(
+        pl.col("goods_fen").sum(),
+        one_item=(pl.len() == 1) & pl.col("single").all(),
+        faulty=pl.col("faulty").any(),
+        duty_unknown=pl.col("duty_ppm").is_null().any(),
+    )
+    of_lines = (
+        pl.select(row=pl.int_range(cases.height, dtype=pl.UInt32))
+        .join(of_lines, on="row", how="left", maintain_order="left")
+        .select(
+            pl.col("goods_fen").fill_null(0),
+            pl.col("one_item", "faulty", "duty_unknown").fill_null(value=False),
+        )
+    )
+    value = pl.col("goods_fen") + pl.col("pot_fen")
+    return cases.hstack(of_lines).with_columns(
+        value_fen=value,
+        faulty=pl.col("faulty")
+        | ~pl.col("freight_good")
+        | ~pl.col("insured_good")
+        | (value > rates.reach_fen),
+    )
+
+
+def _used_before(cases: pl.DataFrame, used: pl.DataFrame) -> pl.Series:
+    """What each case's buyer has used before the batch, in fen."""
+    if used["buyer"].n_unique() != used.height:
+        raise ValueError("used: a buyer stands twice")
+    amount = used["used_fen"]
+    if amount.null_count() or not amount.is_between(0, 2**62).all():
+        raise ValueError("used: used_fen must be integers of fen, 0 or more")
+    if not used.height:
+        return pl.zeros(cases.height, pl.Int64, eager=True).alias("used_fen")
+    found = cases.select("buyer").join(
+        used.select(pl.col("buyer").cast(pl.String), pl.col("used_fen").cast(pl.Int64)),
+        on="buyer",
+        how="left",
+        maintain_order="left",
+    )
+    return found["used_fen"].fill_null(0)
+
+
+# -- limits and allowance --------------------------------------------------------------------------
+
+
+def _settle(cases: pl.DataFrame, limits: Limits) -> pl.DataFrame:
+    """The regime of each case under the single limit and the buyer's year, in order of arrival."""
+    alone = (
+        pl.when(pl.col("value_fen") <= limits.single_within_fen)
+        .then(pl.lit(RETAIL))
+        .when("one_item")
+        .then(pl.lit(limits.over_single_one_item))
+        .otherwise(pl.lit(limits.over_single_many_items))
+    )
+    cases = cases.with_columns(alone=alone)
+    full_tax_unknown = pl.col("duty_unknown") & pl.col("alone").is_in([GENERAL, COUNTED])
+    takes = pl.col("eligible") & ~pl.col("faulty") & (pl.col("alone") != REFUSED)
+    year = allowance.take(
+        cases.select(
+            "buyer",
+            "used_fen",
+            "value_fen",
+            takes_inside=takes & pl.col("alone").is_in([RETAIL, COUNTED]) & ~full_tax_unknown,
+            takes_outside=takes & pl.lit(limits.over_annual == COUNTED) & ~pl.col("duty_unknown"),
+        ),
+        limits.annual_within_fen,
+    )
+    treatment = (
+        pl.when(pl.col("inside") | (pl.col("alone") == REFUSED))
+        .then("alone")
+        .otherwise(pl.lit(limits.over_annual))
+    )
+    full_tax = pl.col("treatment").is_in([GENERAL, COUNTED])
+    return (
+        cases.hstack(year)
+        .with_columns(treatment=treatment)
+        .with_columns(rate_missing=full_tax & pl.col("duty_unknown") & ~pl.col("faulty"))
+        .with_columns(
+            refused=(pl.col("treatment") == REFUSED) | pl.col("faulty") | pl.col("rate_missing")
+        )
+        .with_columns(
+            full_tax=full_tax & ~pl.col("refused"),
+            regime=pl.when("refused")
+            .then(pl.lit(REFUSED))
+            .when(full_tax)
+            .then(pl.lit(GENERAL))
+            .otherwise(pl.lit(RETAIL)),
+            over_single=pl.col("alone") == REFUSED,
+            over_annual=~pl.col("inside") & pl.lit(limits.over_annual == REFUSED),
+        )
+    )
+
+
+def _parcels(cases: pl.DataFrame) -> pl.DataFrame:
+    """Before the regime of 2016 there is no allowance and no limit: only bad goods refuse."""
+    return cases.with_columns(
+        refused="faulty",
+        rate_missing=pl.lit(value=False),
+        over_single=pl.lit(value=False),
+        over_annual=pl.lit(value=False),
+        regime=pl.when("faulty").then(pl.lit(REFUSED)).otherwise(pl.lit(PARCEL)),
+        used_before_fen="used_fen",
+        counted_fen=_ZERO,
+    )
+
+
+# -- tax -------------------------------------------------------------------------------------------
+
+
+def _goods_tax(items: pl.DataFrame, settled: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+    """Duty, consumption tax and VAT of every line; 0 where the case is refused."""
+    row = items["row"]
+    full = settled["full_tax"].gather(row)
+    lines = items.with_columns(
+        settled["refused"].gather(row).alias("refused"),
+        duty_ppm=pl.when(full).then("duty_ppm").otherwise(pl.lit(rates.duty_within_ppm, pl.Int64)),
+        levy=pl.when(full).then(rates.levy_den).otherwise(rates.levy_num).cast(pl.Int64),
+        levy_ppm=pl.when(full).then(MILLION).otherwise(rates.levy_ppm).cast(pl.Int64),
+        parcel_ppm=_NULL,
+        parcel_tax_fen=_ZERO,
+        waived_fen=_ZERO,
+    )
+    taxed = lines.with_columns(
+        pl.when("refused").then(_ZERO).otherwise(tax).alias(tax.meta.output_name())
+        for tax in rates.taxes.ad_valorem
+    )
+    compound = (lines["ct_quantity"].is_not_null() & ~lines["refused"]).arg_true()
+    if not compound.len():
+        return taxed
+    few = lines.select(
+        pl.col("basis_fen", "duty_ppm", "ct_ppm", "vat_ppm", "levy", "ct_quantity", "rate").gather(
+            compound
+        )
+    )
+    exact = few.hstack(rates.conditions(few["rate"])).select(rates.taxes.compound)
+    return taxed.with_columns(
+        taxed[column.name].scatter(compound, column) for column in exact.get_columns()
+    )
+
+
+def _parcel_tax(items: pl.DataFrame, settled: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+    """Parcel tax of every line; waived together where the case's tax is within the waiver."""
+    refused = settled["refused"].gather(items["row"])
+    lines = items.with_columns(
+        assessed_fen=pl.when(refused).then(_ZERO).otherwise(PARCEL_TAX)
+    ).with_columns(
+        waived=pl.col("assessed_fen").sum().over("row") <= rates.waiver_fen,
+    )
+    return lines.with_columns(
+        parcel_tax_fen=pl.when("waived").then(_ZERO).otherwise("assessed_fen"),
+        waived_fen=pl.when("waived").then("assessed_fen").otherwise(_ZERO),
+        duty_fen=_ZERO,
+        consumption_fen=_ZERO,
+        vat_fen=_ZERO,
+        duty_ppm=_NULL,
+        ct_ppm=_NULL,
+        vat_ppm=_NULL,
+        levy_ppm=pl.lit(MILLION, pl.Int64),
+    )
+
+
+def _totals(settled: pl.DataFrame, taxed: pl.DataFrame) -> pl.DataFrame:
+    """One row per case: its regime, its sums and its buyer's year."""
+    sums = taxed.group_by("row").agg(pl.col(*_TAXES, "waived_fen").sum())
+    return (
+        settled.with_row_index("row")
+        .join(sums, on="row", how="left", maintain_order="left")
+        .with_columns(pl.col(*_TAXES, "waived_fen").fill_null(0))
+        .select(
+            "case",
+            "regime",
+            "value_fen",
+            *_TAXES,
+            "waived_fen",
+            "counted_fen",
+            "used_before_fen",
+            "refused",
+            total_fen=pl.sum_horizontal(_TAXES),
+            used_after_fen=pl.col("used_before_fen") + pl.col("counted_fen"),
+        )
+    )
+
+
+# -- findings --------------------------------------------------------------------------------------
+
+
+def _findings(settled: pl.DataFrame, items: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+    """All findings in order of case, then of the case itself before its lines."""
+    found = [
+        *_amount_findings(settled, items, rates),
+        *_limit_findings(settled, rates),
+        *goods_findings(items, settled, rates),
+    ]
+    if not found:
+        return pl.DataFrame(schema=FINDINGS)
+    return pl.concat(found).sort("case", "gnum", maintain_order=True)
+
+
+def _limit_findings(settled: pl.DataFrame, rates: Rates) -> list[pl.DataFrame]:
+    limits = rates.limits
+    if limits is None:
+        return []
+    value = pl.col("value_fen")
+    year = value + pl.col("used_before_fen")
+    return [
+        finding(settled.filter(flag), rule, None, pl.lit(yuan_text(limit)), yuan(actual), paragraph)
+        for flag, rule, limit, actual, paragraph in (
+            ("over_single", "limit.single", limits.single_fen, value, limits.law_single),
+            ("over_annual", "limit.annual", limits.annual_fen, year, limits.law_annual),
+        )
+        if settled[flag].any()
+    ]
+
+
+def _amount_findings(
+    settled: pl.DataFrame, items: pl.DataFrame, rates: Rates
+) -> list[pl.DataFrame]:
+    """Amounts that are missing, negative or beyond the reach of exact arithmetic."""
+    expected = pl.lit(f"0.00 to {yuan_text(rates.reach_fen)}")
+    found = []
+    for rows, good, field in (
+        (settled, "freight_good", "freight"),
+        (settled, "insured_good", "insuredFee"),
+        (items, "price_good", "totalPrice"),
+    ):
+        if not rows[good].all():
+            bad = rows.filter(~pl.col(good))
+            actual = pl.lit(None, pl.String)
+            found.append(finding(bad, "message.field", field, expected, actual, None))
+    beyond = settled["value_fen"] > rates.reach_fen
+    if beyond.any():
+        rows = settled.filter(beyond)
+        value = yuan(pl.col("value_fen"))
+        found.append(finding(rows, "message.field", "totalPrice", expected, value, None))
+    return found

@@ -1,0 +1,144 @@
+"""Goods findings: unknown codes, the positive list of the day, quantities that a tax needs.
+
+Each rule looks at every line, whatever the others found. Sources: 财关税〔2016〕18号 art. 1 and
+the positive lists (goods must be on the list of the day; its remarks bind the trade mode).
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from tongguan.policy.rates import BONDED_MODES, Rates
+
+FINDINGS = pl.Schema(
+    {
+        "case": pl.UInt32,
+        "gnum": pl.Int64,
+        "rule": pl.String,
+        "severity": pl.String,
+        "field": pl.String,
+        "expected": pl.String,
+        "actual": pl.String,
+        "law": pl.String,
+    }
+)
+"""Columns of Assessment.findings; `gnum` is null where the whole case is meant."""
+
+
+def finding(
+    rows: pl.DataFrame,
+    rule: str,
+    field: str | pl.Expr | None,
+    expected: pl.Expr,
+    actual: pl.Expr,
+    law: str | pl.Expr | None,
+    severity: str = "error",
+) -> pl.DataFrame:
+    """One finding per row (columns `case` and, for lines, `gnum`), in the shape of FINDINGS."""
+    gnum = pl.col("gnum").cast(pl.Int64) if "gnum" in rows.columns else pl.lit(None, pl.Int64)
+    return rows.select(
+        "case",
+        gnum.alias("gnum"),
+        rule=pl.lit(rule),
+        severity=pl.lit(severity),
+        field=field if isinstance(field, pl.Expr) else pl.lit(field, pl.String),
+        expected=expected,
+        actual=actual,
+        law=law if isinstance(law, pl.Expr) else pl.lit(law, pl.String),
+    )
+
+
+def goods_flags(items: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+    """The lines with `listed`, `bonded_only` also for codes the tariff lacks, and `faulty`."""
+    positive = rates.positive_list
+    if positive is not None and not items["known"].all():
+        heads = items.select(code8=pl.col("gcode").str.slice(0, 8))
+        found = heads.join(positive, on="code8", how="left", maintain_order="left")["bonded_only"]
+        items = items.with_columns(
+            listed=found.is_not_null(), bonded_only=found.fill_null(value=False)
+        )
+    elif positive is None:
+        items = items.with_columns(listed=pl.lit(value=True))
+    off_list = ~pl.col("listed") & rates.list_complete
+    direct = pl.col("bonded_only") & ~pl.col("bonded")
+    return items.with_columns(
+        faulty=~pl.col("known") | ~pl.col("price_good") | off_list | direct | pl.col("undecidable")
+    )
+
+
+def goods_findings(items: pl.DataFrame, settled: pl.DataFrame, rates: Rates) -> list[pl.DataFrame]:
+    """The goods findings of all lines.
+
+    `items`: `case`, `row`, `gnum`, `gcode`, `tradeMode`, `unit1`, `unit2`, `rate`, `duty_ppm` and
+    the flags of `goods_flags`; `settled`: the cases with `rate_missing` (full tax is due, but a
+    duty rate is not known).
+    """
+    found = _list_findings(items, rates)
+    unknown = items.filter(~pl.col("known"))
+    if unknown.height:
+        expected = pl.lit(f"a code of tariff {rates.edition}")
+        found.append(
+            finding(
+                unknown, "goods.unknown-code", "gcode", expected, pl.col("gcode"), rates.law_goods
+            )
+        )
+    if settled["rate_missing"].any():
+        missing = items.filter(
+            settled["rate_missing"].gather(items["row"]) & pl.col("duty_ppm").is_null()
+        )
+        expected = pl.lit(f"a code with an ad valorem duty in tariff {rates.edition}")
+        found.append(
+            finding(
+                missing, "goods.unknown-code", "gcode", expected, pl.col("gcode"), rates.law_goods
+            )
+        )
+    undecidable = items.filter("undecidable")
+    if undecidable.height:
+        found.append(_quantity_findings(undecidable, rates))
+    return found
+
+
+def _list_findings(items: pl.DataFrame, rates: Rates) -> list[pl.DataFrame]:
+    found: list[pl.DataFrame] = []
+    unlisted = items.filter(~pl.col("listed"))
+    if unlisted.height:
+        rule, severity = (
+            ("goods.not-listed", "error")
+            if rates.list_complete
+            else ("goods.list-incomplete", "warning")
+        )
+        expected = pl.lit(f"a code of positive list {rates.list_version}")
+        actual = pl.col("gcode").str.slice(0, 8)
+        found.append(finding(unlisted, rule, "gcode", expected, actual, rates.law_list, severity))
+    direct = items.filter(pl.col("bonded_only") & ~pl.col("bonded"))
+    if direct.height:
+        expected = pl.lit(" | ".join(BONDED_MODES))
+        actual = pl.col("tradeMode")
+        found.append(
+            finding(direct, "goods.bonded-only", "tradeMode", expected, actual, rates.law_list)
+        )
+    return found
+
+
+def _quantity_findings(undecidable: pl.DataFrame, rates: Rates) -> pl.DataFrame:
+    """Which quantity the consumption tax of each line asks for, and in which units it came."""
+    needs = rates.table["needs"].gather(undecidable["rate"])
+    given = pl.concat_str(
+        (
+            pl.when(pl.col(unit).is_not_null()).then(
+                pl.format("{}={} unit {}", pl.lit(quantity), _quantity_text(quantity), pl.col(unit))
+            )
+            for quantity, unit in (("qty1", "unit1"), ("qty2", "unit2"))
+        ),
+        separator=", ",
+        ignore_nulls=True,
+    )
+    law = rates.table["needs_law"].gather(undecidable["rate"])
+    return finding(undecidable, "goods.tax-quantity", "unit1", pl.lit(needs), given, pl.lit(law))
+
+
+def _quantity_text(quantity: str) -> pl.Expr:
+    """A quantity counted in its fifth decimal, as text without needless zeros."""
+    whole = (pl.col(quantity) // 100_000).cast(pl.String)
+    places = (pl.col(quantity) % 100_000).cast(pl.String).str.zfill(5).str.strip_chars_end("0")
+    return pl.when(places == "").then(whole).otherwise(whole + "." + places).fill_null("none")

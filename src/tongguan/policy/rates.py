@@ -1,0 +1,315 @@
+"""The law of one day made ready for columns: rates, conditions, limits, positive list.
+
+Built once per law and kept; nothing in it is computed from a case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from tongguan.policy.positive_list import versions
+from tongguan.policy.quantities import quantity_units
+from tongguan.policy.tax import MILLION, TaxExpressions, reach_fen, tax_expressions
+
+if TYPE_CHECKING:
+    from tongguan.policy.policy import Law
+
+RETAIL, GENERAL, PARCEL, REFUSED = "retail-import", "general-trade", "parcel-tax", "refused"
+"""Regimes of a case."""
+
+COUNTED = "general-trade-counted"
+"""Over the single limit, taxed in full, and the value still counts toward the buyer's year."""
+
+BONDED_MODES = ("1210", "1239")
+"""Trade modes of bonded retail import (公告2014年第57号, 公告2016年第75号)."""
+
+CONDITIONS = {
+    "cosmetics": {
+        "measure": "consumption-tax.cosmetics-price-per-gram",
+        "sheet": "consumption-tax.cosmetics-price-per-sheet",
+    },
+    "watches": {"piece": "consumption-tax.watches-price-each"},
+}
+"""Per condition of the tariff: the least price per kind of quantity, and its parameter."""
+
+_KINDS_OF = {
+    "measure": ("mass", "volume"),
+    "sheet": ("sheet",),
+    "piece": ("piece",),
+    "mass": ("mass",),
+    "volume": ("volume",),
+}
+
+_KIND_NAMES = {"mass": "weight", "volume": "volume", "sheet": "sheet (片, 张)", "piece": "piece"}
+
+_TAKEN = (
+    "known",
+    "duty_ppm",
+    "ct_ppm",
+    "vat_ppm",
+    "parcel_ppm",
+    "rate_confirmed",
+    "special",
+    "listed",
+    "bonded_only",
+)
+
+_CONDITIONS = (
+    "ct_min_measure_fen",
+    "ct_min_sheet_fen",
+    "ct_min_piece_fen",
+    "ct_specific_kind",
+    "ct_specific_num",
+    "ct_specific_den",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits and treatments of retail import on one day; amounts in fen.
+
+    `single_fen`, `annual_fen`: the limits as the law names them; the largest amounts still within
+    are `single_within_fen` and `annual_within_fen`.
+    """
+
+    single_fen: int
+    annual_fen: int
+    single_within_fen: int
+    annual_within_fen: int
+    over_single_one_item: str
+    over_single_many_items: str
+    over_annual: str
+    law_single: str
+    law_annual: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What the kernel needs of a Law.
+
+    `table`: one row per ten-digit code, in the order of `index` (gcode, rate: its position), with
+    duty_ppm (interim where in force, else MFN; null: not known), ct_ppm, vat_ppm, parcel_ppm,
+    rate_confirmed, known (taxable under this regime), special (the consumption tax depends on a
+    quantity), listed and bonded_only (positive list), the least prices ct_min_*_fen per g or ml,
+    sheet, piece, and the specific rate ct_specific_num / ct_specific_den fen per base unit of
+    ct_specific_kind. `levy_num / levy_den` is the fraction levied within the limits.
+    `reach_fen`: the largest case value exact arithmetic can carry.
+    """
+
+    regime: str
+    edition: str
+    table: pl.DataFrame
+    index: pl.DataFrame
+    positive_list: pl.DataFrame | None
+    list_complete: bool
+    list_version: str
+    limits: Limits | None
+    waiver_fen: int
+    levy_num: int
+    levy_den: int
+    duty_within_ppm: int
+    taxes: TaxExpressions
+    reach_fen: int
+    law_goods: str
+    law_list: str
+
+    @property
+    def levy_ppm(self) -> int:
+        """The fraction levied within the limits, parts per million, for display."""
+        return self.levy_num * MILLION // self.levy_den
+
+    def find(self, gcode: pl.Series) -> pl.Series:
+        """The row of `table` for each code, null where the tariff has no such code."""
+        wanted = pl.DataFrame({"gcode": gcode})
+        return wanted.join(self.index, on="gcode", how="left", maintain_order="left")["rate"]
+
+    def taken(self, rate: pl.Series) -> pl.DataFrame:
+        """The columns every line needs; an unknown code has null rates and false flags."""
+        return self.table.select(pl.col(_TAKEN).gather(rate)).with_columns(
+            pl.col("known", "rate_confirmed", "special", "listed", "bonded_only").fill_null(
+                value=False
+            )
+        )
+
+    def conditions(self, rate: pl.Series) -> pl.DataFrame:
+        """The columns that only lines with a special consumption tax need."""
+        return self.table.select(pl.col(_CONDITIONS).gather(rate))
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """Laws of days between two changes share their tables, and so their rates."""
+
+    hash: str
+    tariff: int
+    values: int
+    law: Law = field(compare=False)
+
+
+def rates_of(law: Law) -> Rates:
+    """The rates of a law; the same object for every law of the same period."""
+    return _rates(_Key(law.hash, id(law.tariff), id(law.values), law))
+
+
+@lru_cache(maxsize=32)
+def _rates(key: _Key) -> Rates:
+    law = key.law
+    parcels = law.regime == PARCEL
+    positive = None
+    if law.positive_list_version is not None:
+        positive = law.positive_list.group_by("code8").agg(pl.col("bonded_only").all())
+    table = _table(law, positive)
+    levy = Fraction(1) if parcels else law.value("retail-import.levy-fraction").number
+    return Rates(
+        regime=law.regime,
+        edition=law.tariff_edition,
+        table=table,
+        index=table.select("gcode", rate=pl.int_range(pl.len(), dtype=pl.UInt32)),
+        positive_list=positive,
+        list_complete=law.positive_list_complete,
+        list_version=law.positive_list_version or "",
+        limits=None if parcels else _limits(law),
+        waiver_fen=law.value("parcel-tax.waiver").fen if parcels else 0,
+        levy_num=levy.numerator,
+        levy_den=levy.denominator,
+        duty_within_ppm=0 if parcels else law.value("retail-import.duty-rate").ppm,
+        taxes=tax_expressions(levy.denominator),
+        reach_fen=reach_fen(
+            _largest(table, "duty_ppm", 0), _largest(table, "ct_specific_den", 1), levy.denominator
+        ),
+        law_goods=law.value("import.regime").law,
+        law_list="; ".join(
+            versions()[name].law
+            for name in (law.positive_list_version or "").split(" + ")
+            if name in versions()
+        ),
+    )
+
+
+def _limits(law: Law) -> Limits:
+    single = law.value("retail-import.limit-single")
+    annual = law.value("retail-import.limit-annual")
+    excluded = int(law.value("retail-import.limit-boundary").value == "over")
+    return Limits(
+        single_fen=single.fen,
+        annual_fen=annual.fen,
+        single_within_fen=single.fen - excluded,
+        annual_within_fen=annual.fen - excluded,
+        over_single_one_item=law.value("retail-import.over-single-one-item").text,
+        over_single_many_items=law.value("retail-import.over-single-many-items").text,
+        over_annual=law.value("retail-import.over-annual").text,
+        law_single=single.law,
+        law_annual=annual.law,
+    )
+
+
+def _largest(table: pl.DataFrame, column: str, least: int) -> int:
+    largest = table[column].max()
+    return max(least, largest) if isinstance(largest, int) else least
+
+
+def _table(law: Law, positive: pl.DataFrame | None) -> pl.DataFrame:
+    """The tariff of the day in the columns of Rates.table."""
+    parcels = law.regime == PARCEL
+    table = law.tariff.select(
+        pl.col("code").alias("gcode"),
+        "ct_condition",
+        "parcel_ppm",
+        "vat_ppm",
+        "ct_specific_micro",
+        "ct_unit",
+        known=pl.col("parcel_ppm" if parcels else "vat_ppm").is_not_null(),
+        duty_ppm=pl.coalesce("interim_ppm", "mfn_ppm"),
+        ct_ppm=pl.col("ct_ppm").fill_null(0),
+        rate_confirmed="confirmed",
+    )
+    table = table.join(_conditions(law), on="ct_condition", how="left", maintain_order="left")
+    table = table.join(
+        _specific(table), on=["ct_specific_micro", "ct_unit"], how="left", maintain_order="left"
+    ).with_columns(
+        needs=pl.coalesce("condition_needs", "specific_needs"),
+        special=pl.coalesce("condition_needs", "specific_needs").is_not_null() & (not parcels),
+        needs_law=pl.col("condition_law").fill_null(f"tariff {law.tariff_edition}"),
+    )
+    if positive is None:
+        return table.with_columns(listed=pl.lit(value=True), bonded_only=pl.lit(value=False))
+    return (
+        table.with_columns(code8=pl.col("gcode").str.slice(0, 8))
+        .join(positive, on="code8", how="left", maintain_order="left")
+        .with_columns(
+            listed=pl.col("bonded_only").is_not_null(),
+            bonded_only=pl.col("bonded_only").fill_null(value=False),
+        )
+    )
+
+
+def _conditions(law: Law) -> pl.DataFrame:
+    """Per condition of the tariff of the day: least prices in fen, what it needs, its law.
+
+    Raises ValueError for a condition this kernel cannot test.
+    """
+    rows = []
+    for condition in law.tariff["ct_condition"].drop_nulls().unique(maintain_order=True):
+        if condition not in CONDITIONS:
+            raise ValueError(f"consumption tax on condition {condition!r}: not known")
+        values = {kind: law.value(i) for kind, i in CONDITIONS[condition].items()}
+        rows.append(
+            {
+                "ct_condition": condition,
+                **{f"ct_min_{kind}_fen": v.fen for kind, v in values.items()},
+                "condition_needs": _needs(*values),
+                "condition_law": next(iter(values.values())).law,
+            }
+        )
+    minima = dict.fromkeys(
+        ("ct_min_measure_fen", "ct_min_sheet_fen", "ct_min_piece_fen"), pl.Int64()
+    )
+    texts = dict.fromkeys(("condition_needs", "condition_law"), pl.String())
+    return pl.DataFrame(rows, schema={"ct_condition": pl.String(), **minima, **texts})
+
+
+def _specific(table: pl.DataFrame) -> pl.DataFrame:
+    """Each specific rate of the table as a reduced fraction of a fen per base unit.
+
+    Raises ValueError for a unit that quantity_units.csv does not know.
+    """
+    units = {
+        unit: (kind, factor)
+        for unit, kind, factor in quantity_units().select("unit", "kind", "factor").iter_rows()
+    }
+    rows = []
+    distinct = table.select("ct_specific_micro", "ct_unit").unique()
+    for micro, unit in distinct.filter(pl.col("ct_specific_micro") > 0).iter_rows():
+        if unit not in units:
+            raise ValueError(f"consumption tax per unit {unit!r}: no such unit of quantity")
+        kind, factor = units[unit]
+        rate = Fraction(micro, 10_000 * factor)
+        rows.append((micro, unit, kind, rate.numerator, rate.denominator, _needs(kind)))
+    return pl.DataFrame(
+        rows,
+        schema={
+            "ct_specific_micro": pl.Int64,
+            "ct_unit": pl.String,
+            "ct_specific_kind": pl.String,
+            "ct_specific_num": pl.Int64,
+            "ct_specific_den": pl.Int64,
+            "specific_needs": pl.String,
+        },
+        orient="row",
+    )
+
+
+def _needs(*kinds: str) -> str:
+    """The quantities that would decide, in words and unit codes."""
+    by_kind: dict[str, list[str]] = {}
+    for unit, kind in quantity_units().select("unit", "kind").iter_rows():
+        by_kind.setdefault(kind, []).append(unit)
+    wanted = [kind for group in kinds for kind in _KINDS_OF[group]]
+    return "a quantity above 0 by " + " or by ".join(
+        f"{_KIND_NAMES[kind]} (unit {' '.join(by_kind[kind])})" for kind in wanted
+    )
