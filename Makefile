@@ -26,9 +26,10 @@ setup: $(STAMP) ## make .venv with everything the other targets need
 
 demo: $(STAMP) ## clear the bundled customs messages on an embedded database; ends with a table
 	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && chmod 755 "$$home" && \
-	echo "tongguan $(DEMO)" && \
-	{ env -u DATABASE_URL TONGGUAN_HOME="$$home" $(BIN)/tongguan $(DEMO) || \
-	  [ $$? -eq 1 ]; } # 1: the input has errors, as the demo's has on purpose
+	echo "tongguan $(DEMO)" && status=0 && \
+	{ env -u DATABASE_URL TONGGUAN_HOME="$$home/data" \
+	  $(BIN)/tongguan $(DEMO) --report "$$home/report.jsonl" || status=$$?; } && \
+	[ $$status -le 1 ] && [ -s "$$home/report.jsonl" ] # 1: some documents have errors, on purpose
 
 test: $(STAMP) ## run the tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations 10 $(ARGS)
@@ -41,7 +42,7 @@ lint: $(STAMP) ## check style, format, types and which room may import which
 	@echo "ruff format";   $(BIN)/python -m ruff format --check --quiet . || \
 	  { echo "not formatted; run $(BIN)/ruff format:"; $(BIN)/python -m ruff format --check .; exit 1; }
 	@echo "mypy";          $(BIN)/python -m mypy
-	@echo "import floors"; $(BIN)/lint-imports
+	@echo "import floors"; $(BIN)/lint-imports --no-logo
 
 bench: $(STAMP) ## measure, against the physical limit of this machine; SCALE=1000000 for a large store
 	@$(BIN)/python -m benchmarks $(SCALE)
@@ -55,7 +56,7 @@ lock: ## write requirements.lock anew from pyproject.toml (needs Python 3.11)
 	@python="$(PYTHON)"; [ -n "$$python" ] || python=python3.11; \
 	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "make lock needs Python 3.11; name it with PYTHON=/path/to/python3.11" >&2; exit 3; }; \
-	"$$python" -m venv build/lock && build/lock/bin/python -m pip install --quiet 'pip-tools>=7.5' && \
+	"$$python" -m venv build/lock && build/lock/bin/python -m pip install --quiet --quiet 'pip-tools>=7.5' && \
 	if [ -f requirements.lock ]; then grep -v '^#' requirements.lock > build/requirements.lock; fi && \
 	build/lock/bin/pip-compile --quiet $(UPGRADE) --generate-hashes --all-build-deps --extra dev \
 	  --no-header --no-annotate --no-emit-options --no-strip-extras \
