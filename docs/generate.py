@@ -5,7 +5,7 @@ Each page says at its end that it is made; change the source named there, never 
 
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import typer
@@ -116,10 +116,10 @@ def commands_page() -> str:
     return page("Commands", body, "the help of the commands, `src/tongguan/cli.py`,")
 
 
-def parameters_page(parameters: Mapping[str, policy.Parameter]) -> str:
+def parameters_page(known: policy.Policy) -> str:
     """Every dated parameter with its values, their days, paragraphs and whether confirmed."""
     body = ["The law as dated values. A value is in force from its day until the next one's."]
-    for parameter in sorted(parameters.values(), key=lambda one: one.id):
+    for parameter in sorted(known.parameters.values(), key=lambda one: one.id):
         body += [
             "",
             f"## {parameter.id}",
@@ -128,9 +128,9 @@ def parameters_page(parameters: Mapping[str, policy.Parameter]) -> str:
             "",
         ]
         body += table(
-            ("since", "value", "paragraph", "source confirmed"),
+            ("since", "value", "paragraph", "confirmed", "source"),
             (
-                (v.since, v.text or "none", v.law, "yes" if v.confirmed else "no")
+                (v.since, v.text or "none", v.law, "yes" if v.confirmed else "no", v.source)
                 for v in parameter.values
             ),
         )
@@ -154,7 +154,7 @@ def pages() -> dict[str, str]:
     return {
         "rules.md": rules_page(),
         "commands.md": commands_page(),
-        "parameters.md": parameters_page(policy.load().parameters),
+        "parameters.md": parameters_page(policy.load()),
         **message_pages(),
     }
 
