@@ -139,10 +139,10 @@ def parameters_page(known: policy.Policy) -> str:
 
 def message_pages() -> dict[str, str]:
     """One page per message type, and an index of them."""
-    pages = {f"messages/{name}.md": messages.documentation(name) for name in messages.TYPES}
+    pages = {f"messages/{name}.md": messages.documentation(name) for name in messages.types()}
     rows = [
         (f"[{name}]({name}.md)", kind.zh, kind.en, kind.receipt or "")
-        for name, kind in ((name, messages.message_type(name)) for name in messages.TYPES)
+        for name, kind in ((name, messages.message_type(name)) for name in messages.types())
     ]
     body = table(("type", "名称", "name", "answered by"), rows)
     pages["messages/index.md"] = page("Messages", body, "`src/tongguan/messages/catalogue/`")

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from tongguan import cli, codes
+from tongguan import cli, codes, messages, policy
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -39,10 +39,18 @@ def options(command: TyperCommand) -> set[str]:
     } | {"--help"}
 
 
-def test_every_rule_is_told():
+NAMED = {
+    "rules": [f"### {rule}\n" for rule in codes.RULES],
+    "parameters": [f"## {parameter}\n" for parameter in policy.load().parameters],
+    "messages": [f"[{kind}]({kind}.md)" for kind in messages.types()],
+}
+
+
+@pytest.mark.parametrize("what", NAMED)
+def test_whatever_has_a_name_is_told(what):
     told = "\n".join(WRITTEN.values())
-    assert [rule for rule in codes.RULES if f"### {rule}\n" not in told] == []
-    assert len(codes.RULES) > 25
+    assert [heading for heading in NAMED[what] if heading not in told] == []
+    assert len(NAMED[what]) > 15
 
 
 @pytest.mark.parametrize("made", MADE)

@@ -117,7 +117,7 @@ def test_only_the_face_reads_the_clock():
 
 
 def binary_floats(path: Path) -> list[int]:
-    """Line numbers of float constants, calls of float() and binary float column types."""
+    """Line numbers of binary float constants, conversions and column types."""
     found = []
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         constant = isinstance(node, ast.Constant) and isinstance(node.value, float)
