@@ -25,7 +25,7 @@ setup: $(STAMP) ## make .venv with everything the other targets need
 	@echo "$(VENV) is ready"
 
 demo: $(STAMP) ## clear the bundled customs messages on an embedded database; ends with a table
-	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && chmod 755 "$$home" && \
+	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT INT TERM && chmod 755 "$$home" && \
 	echo "tongguan $(DEMO)" && status=0 && \
 	{ env -u DATABASE_URL TONGGUAN_HOME="$$home/data" \
 	  $(BIN)/tongguan $(DEMO) --report "$$home/report.jsonl" || status=$$?; } && \
