@@ -1,0 +1,31 @@
+"""PostgreSQL: the embedded server or any other, columns in and out, transactions, personal data.
+
+``open`` gives a Database; ``transact`` runs work in one transaction, again when two met; ``copy``
+and ``fetch`` move whole frames; ``migrate`` applies a room's numbered steps; ``Vault`` seals
+personal data. What fails for reasons of the environment raises Unavailable.
+"""
+
+from tongguan.store.columns import copy, fetch, keys, unnest
+from tongguan.store.database import Database, open, transact
+from tongguan.store.home import home_folder
+from tongguan.store.migrations import StepError, migrate
+from tongguan.store.trouble import Unavailable, environment, unavailable
+from tongguan.store.vault import SealBroken, Vault
+
+__all__ = [
+    "Database",
+    "SealBroken",
+    "StepError",
+    "Unavailable",
+    "Vault",
+    "copy",
+    "environment",
+    "fetch",
+    "home_folder",
+    "keys",
+    "migrate",
+    "open",
+    "transact",
+    "unavailable",
+    "unnest",
+]
