@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cached_property
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -241,8 +241,9 @@ def _rates(edition: TariffEdition, values: Mapping[str, Value], day: date) -> pl
     tiers = {t: v for t in TIERS if (v := values.get(f"parcel-tax.rate-tier-{t}")) is not None}
     if values[REGIME].value != "parcel-tax":
         tiers = {}  # the tiers were cut anew on 2016-04-08; a row knows its tier of before only
+    frame = edition.frame if edition.starter or not tiers else _with_tiers(edition.frame)
     follows = pl.col("ct_fixed_ppm").is_null()
-    return edition.frame.filter("ct_known").select(
+    return frame.filter("ct_known").select(
         "code",
         "name_zh",
         "name_en",
@@ -268,6 +269,19 @@ def _rates(edition: TariffEdition, values: Mapping[str, Value], day: date) -> pl
     )
 
 
+def _with_tiers(frame: pl.DataFrame) -> pl.DataFrame:
+    """A loaded table with the starter's parcel-tax tiers, which official tariffs do not name.
+
+    The starter's tiers are not confirmed, so neither is a row that takes one.
+    """
+    known = tariff.starter().frame.select("code", tier="parcel_tier")
+    joined = frame.join(known, on="code", how="left", maintain_order="left")
+    return joined.with_columns(
+        parcel_tier=pl.coalesce("parcel_tier", "tier"),
+        confirmed=pl.col("confirmed") & pl.col("parcel_tier").is_not_null(),
+    ).drop("tier")
+
+
 def _ppm(values: Mapping[Any, Value]) -> dict[Any, int]:
     return {name: value.ppm for name, value in values.items()}
 
@@ -290,10 +304,10 @@ def _notes(
             f"Rates come from the starter table of {edition.frame.height} codes; "
             "load the full tariff of the day for the others."
         )
-    oldest = edition.frame["as_of"].max()
-    if isinstance(oldest, date) and day < oldest:
+    newest = edition.frame["as_of"].max()
+    if isinstance(newest, date) and day < newest:
         notes.append(
-            f"Duty rates are those of {oldest}, applied to {day} as if unchanged: not confirmed."
+            f"Duty rates are those of {newest}, applied to {day} as if unchanged: not confirmed."
         )
     unknown = edition.frame.height - frame.height
     if unknown:
@@ -319,6 +333,10 @@ def load(
     known = overlay(builtin(), parameters) if parameters else builtin()
     starter = tariff.starter()
     by_day = {edition.effective: edition for edition in tariffs}
-    by_name = {x.name: x for x in positive_list.starter(starter.frame)}
-    by_name |= {x.name: x for x in positive_lists}
+    by_name = {x.name: x for x in (*_starter_lists(), *positive_lists)}
     return Policy(known, (starter, *by_day.values()), tuple(by_name.values()))
+
+
+@cache
+def _starter_lists() -> tuple[PositiveListEdition, ...]:
+    return tuple(positive_list.starter(tariff.starter().frame))

@@ -80,14 +80,16 @@ def versions() -> dict[str, Version]:
 class PositiveListEdition:
     """The rows of one version from ``effective``; ``frame`` has the columns of ``SCHEMA``.
 
-    ``complete`` is False for the project's own partial rows. A version of an official name ends
-    when the official one does and adds to what the official one adds to.
+    ``complete`` is False where rows are known to be missing, as in the project's own partial
+    lists (``starter``). A version of an official name ends when the official one does and adds to
+    what the official one adds to.
     """
 
     name: str
     effective: date
     frame: pl.DataFrame
     complete: bool = True
+    starter: bool = False
 
     @property
     def official(self) -> Version | None:
@@ -109,6 +111,7 @@ class PositiveListEdition:
             "name": self.name,
             "effective": self.effective.isoformat(),
             "complete": json.dumps(self.complete),
+            "starter": json.dumps(self.starter),
         }
         out = io.BytesIO()
         self.frame.write_parquet(out, metadata=about)
@@ -120,7 +123,8 @@ class PositiveListEdition:
         about = pl.read_parquet_metadata(io.BytesIO(data))
         frame = pl.read_parquet(io.BytesIO(data))
         day = date.fromisoformat(about["effective"])
-        return cls(about["name"], day, frame, json.loads(about["complete"]))
+        complete, starter = json.loads(about["complete"]), json.loads(about["starter"])
+        return cls(about["name"], day, frame, complete, starter)
 
 
 def _code8(text: str) -> str:
@@ -143,18 +147,21 @@ COLUMNS = (
 )
 
 
-def read_positive_list(path: Path, version: str, effective: date) -> PositiveListEdition:
-    """A positive list from a CSV or XLSX file.
+def read_positive_list(
+    path: Path | str, version: str, effective: date, complete: bool = True
+) -> PositiveListEdition:
+    """A positive list from a CSV or XLSX file; ``complete`` False if rows are known to be missing.
 
     A table that holds several versions gives the rows of ``version`` only. Raises TableErrors
     with every bad cell of the file at once, a version the table lacks among them.
     """
+    path = Path(path)
     rows = read(path, COLUMNS, key=("version", "code8"))
     wanted = [r.values for r in rows if (r.values.get("version") or version) == version]
     if not wanted:
         fault = TableError(rows[0].line, "version", version, str(rows[0].values.get("version")))
         raise TableErrors(path.name, [fault])
-    return PositiveListEdition(version, effective, frame(version, wanted))
+    return PositiveListEdition(version, effective, frame(version, wanted), complete)
 
 
 def frame(
@@ -196,7 +203,9 @@ def starter(tariff: pl.DataFrame) -> list[PositiveListEdition]:
         )
         guessed = heads.join(named, on="code8", how="anti").to_dicts()
         both = pl.concat([named, frame(version.name, guessed, confirmed=False)]).sort("code8")
-        lists.append(PositiveListEdition(version.name, version.effective, both, complete=False))
+        lists.append(
+            PositiveListEdition(version.name, version.effective, both, complete=False, starter=True)
+        )
     return lists
 
 
@@ -209,12 +218,9 @@ def in_force(lists: Sequence[PositiveListEdition], day: date) -> list[PositiveLi
     current = [x for x in lists if x.effective <= day and (x.until is None or day <= x.until)]
     if not current:
         return []
-    latest = max(current, key=lambda x: (x.complete, x.effective))
-    found = [latest]
-    by_name = {x.name: x for x in current}
+    latest = max(current, key=lambda x: (not x.starter, x.effective))
     related = _related(latest.name)
-    found += [x for name, x in by_name.items() if name in related and name != latest.name]
-    return found
+    return [latest, *(x for x in current if x.name in related and x.name != latest.name)]
 
 
 def _related(name: str) -> set[str]:
