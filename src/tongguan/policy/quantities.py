@@ -28,54 +28,43 @@ def quantity_units() -> pl.DataFrame:
 
 
 @cache
-def _measures() -> dict[str, pl.Expr]:
-    """Per kind, the line's quantity counted in UNITths of its base unit (Int128, null if none)."""
-    measures = {}
-    for kind in KINDS:
-        rows = quantity_units().filter(pl.col("kind") == kind)
-        units, factors = rows["unit"].to_list(), rows["factor"].to_list()
-        given = []
-        for quantity, unit in (("qty1", "unit1"), ("qty2", "unit2")):
-            factor = pl.col(unit).replace_strict(
-                units, factors, default=None, return_dtype=pl.Int64
-            )
-            given.append(
-                pl.when((pl.col(quantity) > 0) & (pl.col(quantity) <= _MOST // factor)).then(
-                    pl.col(quantity) * factor
-                )
-            )
-        measures[kind] = pl.coalesce(given)
-    return measures
+def _by_unit(unit: str) -> pl.DataFrame:
+    """quantity_units with one column per kind, its factor or null, ready to join on `unit`."""
+    return quantity_units().select(
+        pl.col("unit").alias(unit),
+        *(pl.when(pl.col("kind") == kind).then("factor").alias(f"{unit}_{kind}") for kind in KINDS),
+    )
 
 
-def _dear(minimum: str, *kinds: str) -> list[pl.Expr]:
+def _measure(kind: str) -> pl.Expr:
+    """The first quantity given in a unit of this kind, in UNITths of its base unit (Int128)."""
+    given = []
+    for quantity, unit in (("qty1", "unit1"), ("qty2", "unit2")):
+        amount, factor = pl.col(quantity), pl.col(f"{unit}_{kind}")
+        usable = (amount > 0) & (amount <= _MOST // factor)
+        given.append(pl.when(usable).then(amount * factor))
+    return pl.coalesce(given).alias(kind)
+
+
+def _dear(minimum: str, kind: str) -> pl.Expr:
     """Is the price at least `minimum` fen per base unit? Null where no such quantity is given."""
-    measures = _measures()
-    return [
-        pl.col("price") * 100 >= measures[kind] * pl.col(minimum).cast(pl.Int128) for kind in kinds
-    ]
+    return pl.col("price") * 100 >= pl.col(kind) * pl.col(minimum)
 
 
-@cache
-def _decisions() -> tuple[pl.Expr, pl.Expr, pl.Expr]:
-    tests = [
-        *_dear("ct_min_measure_fen", "mass", "volume"),
-        *_dear("ct_min_sheet_fen", "sheet"),
-        *_dear("ct_min_piece_fen", "piece"),
-    ]
-    conditional = pl.any_horizontal(
-        pl.col("ct_min_measure_fen", "ct_min_sheet_fen", "ct_min_piece_fen").is_not_null()
-    )
-    measures = _measures()
-    specific = pl.coalesce(
-        pl.when(pl.col("ct_specific_kind") == kind).then(measures[kind]) for kind in KINDS
-    )
-    undecided = pl.all_horizontal(test.is_null() for test in tests)
-    applies = ~conditional | pl.any_horizontal(test.fill_null(value=False) for test in tests)
-    missing = (conditional & undecided) | (
-        pl.col("ct_specific_kind").is_not_null() & specific.is_null()
-    )
-    return applies, specific, missing
+_MEASURES = [_measure(kind) for kind in KINDS]
+_TESTS = [
+    _dear("ct_min_measure_fen", "mass"),
+    _dear("ct_min_measure_fen", "volume"),
+    _dear("ct_min_sheet_fen", "sheet"),
+    _dear("ct_min_piece_fen", "piece"),
+]
+_DEAR = pl.any_horizontal(_TESTS)
+_CONDITIONAL = pl.any_horizontal(
+    pl.col("ct_min_measure_fen", "ct_min_sheet_fen", "ct_min_piece_fen").is_not_null()
+)
+_SPECIFIC = pl.coalesce(
+    pl.when(pl.col("ct_specific_kind") == kind).then(pl.col(kind)) for kind in KINDS
+)
 
 
 def decide(lines: pl.DataFrame, reach_fen: int) -> pl.DataFrame:
@@ -89,14 +78,30 @@ def decide(lines: pl.DataFrame, reach_fen: int) -> pl.DataFrame:
     base unit; null without specific part) and `undecidable` (Boolean: a quantity the law asks for
     is not among the legal quantities).
     """
-    applies, quantity, missing = _decisions()
-    beyond = quantity * pl.col("ct_specific_num") > (
+    beyond = pl.col("quantity") * pl.col("ct_specific_num") > (
         pl.lit(reach_fen * UNIT, pl.Int128) * pl.col("ct_specific_den")
     )
-    undecidable = missing | beyond.fill_null(value=False)
-    taxed = applies & ~undecidable
-    return lines.select(
-        ct_ppm=pl.when(taxed).then("ct_ppm").otherwise(0),
-        ct_quantity=pl.when(taxed).then(quantity).cast(pl.Int64),
-        undecidable=undecidable,
+    taxed = (pl.col("dear") | ~pl.col("conditional")) & ~pl.col("undecidable")
+    return (
+        lines.lazy()
+        .join(_by_unit("unit1").lazy(), on="unit1", how="left", maintain_order="left")
+        .join(_by_unit("unit2").lazy(), on="unit2", how="left", maintain_order="left")
+        .with_columns(_MEASURES)
+        .with_columns(
+            dear=_DEAR.fill_null(value=False),
+            decided=pl.any_horizontal(test.is_not_null() for test in _TESTS),
+            conditional=_CONDITIONAL,
+            quantity=_SPECIFIC,
+        )
+        .with_columns(
+            undecidable=(pl.col("conditional") & ~pl.col("decided"))
+            | (pl.col("ct_specific_kind").is_not_null() & pl.col("quantity").is_null())
+            | beyond.fill_null(value=False)
+        )
+        .select(
+            pl.when(taxed).then("ct_ppm").otherwise(0).alias("ct_ppm"),
+            pl.when(taxed).then("quantity").cast(pl.Int64).alias("ct_quantity"),
+            "undecidable",
+        )
+        .collect()
     )
