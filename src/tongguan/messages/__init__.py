@@ -1,0 +1,36 @@
+"""The customs message standard: catalogue, parse, check, build, envelope, schema, documentation."""
+
+from tongguan.messages.batch import Batch, collect
+from tongguan.messages.catalogue import (
+    EDITIONS,
+    Field,
+    MessageType,
+    UnknownType,
+    message_type,
+    types,
+)
+from tongguan.messages.check import Checked, check, mask
+from tongguan.messages.envelope import envelope
+from tongguan.messages.parse import parse
+from tongguan.messages.parsed import Limits, Parsed
+from tongguan.messages.render import message, render
+
+__all__ = [
+    "EDITIONS",
+    "Batch",
+    "Checked",
+    "Field",
+    "Limits",
+    "MessageType",
+    "Parsed",
+    "UnknownType",
+    "check",
+    "collect",
+    "envelope",
+    "mask",
+    "message",
+    "message_type",
+    "parse",
+    "render",
+    "types",
+]

@@ -1,0 +1,337 @@
+"""The documents of one message, from elements to columns.
+
+Values are taken by position: a DTD written from the catalogue says in C that every document is in
+order; of an element that lacks optional ones a few names are looked at. A message that is not in
+order is read by name, document by document, and what is wrong with each is told.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from io import StringIO
+from itertools import islice
+from operator import itemgetter
+from typing import Any, cast
+
+from lxml import etree
+
+from tongguan import codes
+from tongguan.codes import Finding
+from tongguan.messages.catalogue import Field, MessageType, message_type
+from tongguan.messages.parsed import Limits, Parsed
+
+Fault = tuple[str, str | None, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Where the fields stand among the children of an element, and what is wrong with these.
+
+    ``probes`` are the (place, tag) on both sides of every gap. Among elements that are in order,
+    how many fields were left out before a place can only grow from place to place: two shapes of
+    equal length that agree at the probes are the same.
+    """
+
+    places: tuple[int, ...]
+    full: bool
+    faults: tuple[Fault, ...]
+    probes: tuple[tuple[int, str], ...]
+
+    def pick(self, texts: Sequence[str | None]) -> tuple[str | None, ...]:
+        if self.full:
+            return tuple(texts)
+        picked: tuple[str | None, ...] = itemgetter(*self.places)((*texts, None))
+        return picked
+
+
+@lru_cache(maxsize=4096)
+def shape_of(space: str, fields: tuple[Field, ...], tags: tuple[str, ...]) -> Shape:
+    ranks = {f"{{{space}}}{one.name}": rank for rank, one in enumerate(fields)}
+    places = [-1] * len(fields)
+    faults: list[Fault] = []
+    last = -1
+    for place, tag in enumerate(tags):
+        name = tag.rpartition("}")[2]
+        rank = ranks.get(tag)
+        if rank is None:
+            faults.append(("no such element here", name, name))
+        elif places[rank] >= 0:
+            faults.append(("once", "more than once", name))
+        else:
+            places[rank] = place
+            if rank < last:
+                faults.append((f"before {fields[last].name}", "after it", name))
+            last = max(last, rank)
+    full = places == list(range(len(fields))) and len(tags) == len(fields)
+    return Shape(tuple(places), full, tuple(faults[:50]), _probes(places, tags))
+
+
+def _probes(places: list[int], tags: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
+    there = [(rank, place) for rank, place in enumerate(places) if place >= 0]
+    found: dict[int, str] = {}
+    missing = 0
+    for rank, place in there:
+        if rank - place != missing:
+            found.update({at: tags[at] for at in (place - 1, place) if at >= 0})
+            missing = rank - place
+    if there:
+        found[there[-1][1]] = tags[there[-1][1]]
+    return tuple(found.items())
+
+
+_PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}")
+_Rows = list[Sequence[str | None]]
+
+
+def local_name(element: etree._Element) -> str:
+    """The name of an element without its namespace."""
+    return etree.QName(element).localname
+
+
+def first(element: etree._Element, count: int) -> list[etree._Element]:
+    """At most so many of its children."""
+    return list(islice(element, count))
+
+
+def short(text: str | None) -> str | None:
+    """A value as a finding shows it."""
+    return text if text is None or len(text) <= 200 else text[:199] + "…"
+
+
+class Columns:
+    """Fills heads and lines of one message; the faults it meets go to the message's findings."""
+
+    def __init__(
+        self, parsed: Parsed, kind: MessageType, root: etree._Element, limits: Limits
+    ) -> None:
+        self.parsed, self.kind, self.root = parsed, kind, root
+        self.lines_most = (kind.lines_most or limits.endless) if kind.line else 0
+        self.head_tag = f"{{{kind.namespace}}}{kind.head}"
+        self.line_tag = f"{{{kind.namespace}}}{kind.line}"
+        self.heads: _Rows = []
+        self.lines: _Rows = []
+        self.positions: list[int] = []
+
+    def read(self, documents: list[etree._Element], rest: list[etree._Element]) -> None:
+        head_fields, line_fields = self.kind.head_fields, self.kind.line_fields
+        if not self._in_order(documents, rest):
+            for position, document in enumerate(documents):
+                self._slow(position, document)
+        self.parsed.heads = _transpose(head_fields, self.heads)
+        if self.kind.line:
+            columns: dict[str, list[Any]] = {**_transpose(line_fields, self.lines)}
+            self.parsed.lines = {**columns, "#position": self.positions}
+
+    def _in_order(self, documents: list[etree._Element], rest: list[etree._Element]) -> bool:
+        """Take the values by position if a grammar says that every document is in order."""
+        spaces = _spaces(self.root)
+        if spaces is None:
+            return False
+        heads: list[etree._Element] = []
+        lines: list[etree._Element] = []
+        if self.kind.flat:
+            heads = documents
+        else:
+            if max(map(len, documents)) > 1 + self.lines_most or not min(map(len, documents)):
+                return False
+            for position, document in enumerate(documents):
+                children = list(document)
+                heads.append(children[0])
+                lines += children[1:]
+                self.positions += [position] * (len(children) - 1)
+        for one in rest:
+            self.root.remove(one)
+        try:
+            grammar = _grammar(self.kind.type, self.kind.edition, spaces)
+            if not grammar.validate(self.root):
+                self.positions = []
+                return False
+        finally:
+            self.root.extend(rest)
+        self.heads = self._rows(heads, self.kind.head_fields)
+        self.lines = self._rows(lines, self.kind.line_fields)
+        return True
+
+    def _rows(self, elements: list[etree._Element], fields: tuple[Field, ...]) -> _Rows:
+        size = len(fields)
+        known: dict[int, Shape] = {}
+        return [
+            [one.text for one in element]
+            if len(element) == size
+            else self._partial(list(element), fields, known)
+            for element in elements
+        ]
+
+    def _partial(
+        self, children: list[etree._Element], fields: tuple[Field, ...], known: dict[int, Shape]
+    ) -> Sequence[str | None]:
+        """Values of an element that is known to be in order but lacks optional elements.
+
+        A shape seen before with as many children is the right one if the names at its probes are.
+        """
+        shape = known.get(len(children))
+        if shape is None or any(children[place].tag != tag for place, tag in shape.probes):
+            tags = tuple([one.tag for one in children])
+            shape = known[len(children)] = shape_of(self.kind.namespace, fields, tags)
+        return shape.pick([one.text or _EMPTY for one in children])
+
+    # The rest reads documents by name and reports what is wrong with them.
+
+    def _slow(self, position: int, document: etree._Element) -> None:
+        if self.kind.flat:
+            self.heads.append(self._row(position, document, self.kind.head_fields, None))
+            return
+        children = first(document, self.lines_most + 17)
+        heads = [one for one in children if one.tag == self.head_tag]
+        lines = [one for one in children if one.tag == self.line_tag] if self.kind.line else []
+        self._arrangement(position, document, children, heads, lines)
+        if heads:
+            self.heads.append(self._row(position, heads[0], self.kind.head_fields, None))
+        else:
+            self.heads.append((None,) * len(self.kind.head_fields))
+        for place, line in enumerate(lines[: self.lines_most], 1):
+            self.lines.append(self._row(position, line, self.kind.line_fields, place))
+            self.positions.append(position)
+
+    def _arrangement(
+        self,
+        position: int,
+        document: etree._Element,
+        children: list[etree._Element],
+        heads: list[etree._Element],
+        lines: list[etree._Element],
+    ) -> None:
+        """Head once and first, then the lines, nothing else."""
+        kind = self.kind
+        if len(heads) != 1:
+            self._fault(position, ("one", str(len(heads)), kind.head), None)
+        elif children[0] is not heads[0]:
+            self._fault(position, ("first", "not first", kind.head), None)
+        for one in children:
+            if one.tag not in (self.head_tag, self.line_tag):
+                name = local_name(one)
+                self._fault(position, ("no such element here", name, name), None)
+                break
+        if kind.line:
+            count = max(len(lines), len(document) - 1 if len(document) > len(children) else 0)
+            if not 1 <= count <= self.lines_most:
+                expected = f"1 to {self.lines_most} lines"
+                self._fault(position, (expected, f"{count} lines", kind.line), None)
+        self._stray(position, document, kind.document, None)
+
+    def _row(
+        self, position: int, element: etree._Element, fields: tuple[Field, ...], place: int | None
+    ) -> tuple[str | None, ...]:
+        children = first(element, 4 * len(fields))
+        shape = shape_of(self.kind.namespace, fields, tuple([one.tag for one in children]))
+        for fault in shape.faults:
+            self._fault(position, fault, place)
+        if len(element) > len(children):
+            fault = (f"at most {len(fields)} elements", str(len(element)), local_name(element))
+            self._fault(position, fault, place)
+        self._stray(position, element, local_name(element), place)
+        for one in children:
+            if len(one):
+                name = local_name(one)
+                self._fault(position, ("text only", "elements inside it", name), place)
+        return shape.pick([one.text or _EMPTY for one in children])
+
+    def _stray(self, position: int, element: etree._Element, name: str, place: int | None) -> None:
+        texts = [element.text, *[one.tail for one in first(element, 1000)]]
+        stray = "".join([text for text in texts if text]).strip()
+        if stray:
+            self._fault(position, ("elements only", "text between them", name), place)
+
+    def _fault(self, position: int, fault: Fault, place: int | None) -> None:
+        expected, actual, name = fault
+        self.parsed.findings.append(
+            Finding(
+                rule="message.field",
+                severity="error",
+                document=self.kind.kind,
+                field=name,
+                expected=expected,
+                actual=short(actual),
+                gnum=place,
+                code=codes.rule("message.field").code(self.kind.kind),
+                position=position,
+            )
+        )
+
+
+#: Stands for an empty element while rows are read by name, where None means an absent one.
+_EMPTY = ""
+
+
+def _transpose(
+    fields: tuple[Field, ...], rows: list[Sequence[str | None]]
+) -> dict[str, list[str | None]]:
+    """Rows to columns. Rows read by position (lists) have None for an empty element."""
+    if not rows:
+        return {one.name: [] for one in fields}
+    if all(type(row) is list for row in rows):
+        columns = {}
+        for one, column in zip(fields, zip(*rows, strict=True), strict=True):
+            columns[one.name] = [text or "" for text in column] if None in column else list(column)
+        return cast(dict[str, list[str | None]], columns)
+    whole = [[text or "" for text in row] if type(row) is list else row for row in rows]
+    return {
+        one.name: list(column) for one, column in zip(fields, zip(*whole, strict=True), strict=True)
+    }
+
+
+_Spaces = tuple[tuple[str, str], ...]
+
+
+def _spaces(root: etree._Element) -> tuple[str, _Spaces, tuple[str, ...]] | None:
+    """Prefix, namespace declarations and attributes of the root, as a DTD can say them."""
+    declared = tuple(sorted((prefix or "", uri) for prefix, uri in root.nsmap.items()))
+    prefixes = {uri: prefix for prefix, uri in declared if prefix}
+    names = []
+    for key in root.attrib:
+        space, _, name = str(key).rpartition("}")
+        names.append(f"{prefixes.get(space[1:], '')}:{name}" if space else name)
+    plain = all(_PREFIX.fullmatch(prefix) or not prefix for prefix, _ in declared)
+    printable = all(uri.isprintable() and not set(uri) & set('"&<%') for _, uri in declared)
+    if not (plain and printable and all(map(_ATTRIBUTE.fullmatch, names))):
+        return None
+    return root.prefix or "", declared, tuple(sorted(names))
+
+
+_ATTRIBUTE = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_.-]{0,30}:)?[A-Za-z_][A-Za-z0-9_.-]{0,40}")
+
+
+@lru_cache(maxsize=64)
+def _grammar(
+    name: str,
+    edition: str,
+    spaces: tuple[str, _Spaces, tuple[str, ...]],
+) -> etree.DTD:
+    """A DTD that accepts the documents of a message if all their parts are in order.
+
+    Any element may be absent. DTDs know names, not namespaces: therefore the namespaces of the
+    root are declared on it and nowhere else, so that no prefix can mean another thing further in.
+    """
+    kind = message_type(name, edition)
+    prefix, declared, attributes = spaces
+    lead = f"{prefix}:" if prefix else ""
+    leaves = dict.fromkeys(one.name for one in (*kind.head_fields, *kind.line_fields))
+    parts = [f"<!ELEMENT {lead}{leaf} (#PCDATA)>" for leaf in leaves]
+    parts.append(f"<!ELEMENT {lead}{kind.root} ({lead}{kind.document}+)>")
+    if not kind.flat:
+        lines = f",{lead}{kind.line}+" if kind.line else ""
+        parts.append(f"<!ELEMENT {lead}{kind.document} ({lead}{kind.head}{lines})>")
+    parts.append(f"<!ELEMENT {lead}{kind.head} ({_model(lead, kind.head_fields)})>")
+    if kind.line:
+        parts.append(f"<!ELEMENT {lead}{kind.line} ({_model(lead, kind.line_fields)})>")
+    names = [f"xmlns:{space}" if space else "xmlns" for space, _ in declared]
+    parts.extend(
+        f"<!ATTLIST {lead}{kind.root} {attribute} CDATA #IMPLIED>"
+        for attribute in (*names, *attributes)
+    )
+    return etree.DTD(StringIO("".join(parts)))
+
+
+def _model(lead: str, fields: tuple[Field, ...]) -> str:
+    return ",".join(f"{lead}{one.name}?" for one in fields)

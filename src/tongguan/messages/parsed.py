@@ -1,0 +1,52 @@
+"""What reading a message gives, and how much is read."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tongguan.codes import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what is read.
+
+    ``bytes`` of a message (and of the one inside an envelope), ``endless`` elements where the
+    standard sets no end (lines of CEB711, documents of CEB816 and CEB818). The standard's own
+    bounds (100 documents, 99 lines) are in the catalogue; libxml2 bounds the depth (256) and one
+    text (10 MB).
+    """
+
+    bytes: int = 20 * 1024 * 1024
+    endless: int = 50_000
+
+
+@dataclass(slots=True)
+class Parsed:
+    """A message as columns.
+
+    ``heads`` and ``lines`` hold raw text, one entry a document or line: None where the element is
+    absent, "" where it is empty; ``lines["#position"]`` is the 0-based document of each line.
+    ``refused`` means the whole message fails (``message.format``, answered by CEB900) and has no
+    columns; other findings name the document by ``position`` and the other documents stay good.
+    A mandatory element that is absent or empty is a finding of :func:`check.check`, not of this.
+    ``root`` is the local name of the root; ``envelope`` the values of the DxpMsg it came in;
+    ``prefix`` the namespace prefix it used.
+    """
+
+    bytes: int
+    edition: str
+    root: str | None = None
+    type: str | None = None
+    prefix: str | None = None
+    guid: str | None = None
+    version: str | None = None
+    envelope: dict[str, Any] | None = None
+    documents: int = 0
+    heads: dict[str, list[str | None]] = field(default_factory=dict)
+    lines: dict[str, list[Any]] = field(default_factory=dict)
+    transfer: dict[str, str | None] = field(default_factory=dict)
+    subscribes: list[dict[str, str | None]] = field(default_factory=list)
+    extend: dict[str, str | None] | None = None
+    signed: bool = False
+    refused: bool = False
+    findings: list[Finding] = field(default_factory=list)
