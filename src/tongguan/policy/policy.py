@@ -168,14 +168,14 @@ class Policy:
         values = {i: v for i, p in self.parameters.items() if (v := p.on(day)) is not None}
         edition = tariff.in_force(self.tariffs, day)
         listed = positive_list.in_force(self.positive_lists, day)
-        frames = [x.frame for x in listed] or [pl.DataFrame(schema=positive_list.SCHEMA)]
+        frames = [x.frame for x in listed]
         frame = _rates(edition, values, day)
         return Law(
             day=day,
             hash=self.hash,
             regime=str(values[REGIME].value),
             tariff=frame,
-            positive_list=pl.concat(frames).unique("code8", keep="first", maintain_order=True),
+            positive_list=_one_list(frames),
             positive_list_version=_list_name(listed) or None,
             positive_list_complete=all(x.complete for x in listed),
             tariff_edition=edition.name,
@@ -207,6 +207,13 @@ class Policy:
         if listed:
             facts["positive-list"] = _list_fact(listed)
         return facts
+
+
+def _one_list(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """The rows of lists that hold together, by code; a confirmed row goes before a guessed one."""
+    rows = pl.concat([pl.DataFrame(schema=positive_list.SCHEMA), *frames])
+    best = rows.sort("code8", ~pl.col("confirmed"), maintain_order=True)
+    return best.unique("code8", keep="first", maintain_order=True)
 
 
 def _tariff_fact(edition: TariffEdition) -> Value:
