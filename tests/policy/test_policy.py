@@ -94,9 +94,11 @@ def test_days_outside_the_horizon_are_an_error_that_says_what_is_known(built: Po
 
 
 def test_a_parameter_has_no_value_outside_its_own_days(built: Policy) -> None:
-    with pytest.raises(OutsideKnown, match=r"limit-single is not known on 2016-04-07"):
+    early = r"limit-single is not known on 2016-04-07: known from 2016-04-08 to 2026-12-31"
+    with pytest.raises(OutsideKnown, match=early):
         built.on(date(2016, 4, 7)).value("retail-import.limit-single")
-    with pytest.raises(OutsideKnown, match="It ended on 2016-04-08"):
+    late = r"known from 2012-04-15 to 2016-04-07\. It ended on 2016-04-08"
+    with pytest.raises(OutsideKnown, match=late):
         built.on(date(2016, 4, 8)).value("parcel-tax.rate-tier-4")
     with pytest.raises(UnknownParameter, match="limit-weekly"):
         built.on(date(2016, 4, 8)).value("retail-import.limit-weekly")

@@ -123,6 +123,18 @@ def test_a_missing_or_doubled_column_is_reported(tmp_path: Path) -> None:
     assert faults(csv_file(tmp_path, "code,编码,count\n1,1,2\n")) == [(1, "code", "2 of them")]
 
 
+def test_a_title_above_the_heading_is_passed_over(tmp_path: Path) -> None:
+    text = "某某清单（2022年版）,\n\n编码,数量\n0001,2\n0002,x\n"
+    assert faults(csv_file(tmp_path, text)) == [(5, "count", "x")]
+
+
+def test_a_table_without_its_heading_is_reported_once(tmp_path: Path) -> None:
+    assert faults(csv_file(tmp_path, "0001,2\n0002,3\n")) == [
+        (1, "code", "no such column"),
+        (1, "count", "no such column"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("data", "column"),
     [

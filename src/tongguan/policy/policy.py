@@ -90,13 +90,17 @@ class Law:
         known = self.parameters.get(parameter)
         if known is None:
             raise UnknownParameter(f"unknown parameter {parameter!r}")
-        first, last = known.values[0].since, known.values[-1].since
-        remedy = (
-            f"It ended on {last}."
-            if known.values[-1].value is None and self.day >= last
-            else "Ask for a day on which it is in force."
-        )
+        first, end = known.values[0].since, known.values[-1]
+        ended = end.value is None and self.day >= end.since
+        last = date.fromordinal(end.since.toordinal() - 1) if ended else _known_until(self.values)
+        remedy = f"It ended on {end.since}." if ended else "Ask for a day on which it is in force."
         raise OutsideKnown(f"parameter {parameter}", self.day, first, last, remedy)
+
+
+def _known_until(values: Mapping[str, Value]) -> date:
+    last = values[HORIZON].value
+    assert isinstance(last, date)
+    return last
 
 
 class Policy:
@@ -134,9 +138,7 @@ class Policy:
     @property
     def last(self) -> date:
         """The last day the policy answers for."""
-        last = self.parameters[HORIZON].values[-1].value
-        assert isinstance(last, date)
-        return last
+        return _known_until({HORIZON: self.parameters[HORIZON].values[-1]})
 
     @cached_property
     def _turns(self) -> list[date]:

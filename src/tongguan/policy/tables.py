@@ -118,17 +118,23 @@ def read(path: Path, columns: tuple[Column, ...], key: tuple[str, ...]) -> list[
     """The rows of a table file; raises TableErrors with every fault of the file at once.
 
     ``key`` names the columns that together must be unique. Blank lines and columns nobody asked
-    for are passed over; the heading is the first line that is not blank.
+    for are passed over. The heading is the first line that names the key's last column; what
+    stands above it (a title) is passed over too.
     """
     errors: list[TableError] = []
     rows: list[Row] = []
     first_seen: dict[Any, int] = {}
     places: dict[str, int] | None = None
     width = 0
+    heading = next(c for c in columns if c.name == key[-1])
+    first: tuple[int, list[Cell]] | None = None
     for line, cells in lines(path):
         if not any(cell_text(c) for c in cells):
             continue
         if places is None:
+            first = first or (line, cells)
+            if not _names(heading, cells):
+                continue
             places, width = _places(cells, columns, line, errors), len(cells)
             if errors:
                 break
@@ -143,8 +149,10 @@ def read(path: Path, columns: tuple[Column, ...], key: tuple[str, ...]) -> list[
         else:
             first_seen[identity] = line
         rows.append(Row(line, values))
-    if places is None:
+    if first is None:
         errors.append(TableError(1, "file", "a heading line", ""))
+    elif places is None:
+        _places(first[1], columns, first[0], errors)
     elif not rows and not errors:
         errors.append(TableError(1, "file", "at least one row under the heading", ""))
     if errors:
@@ -152,10 +160,18 @@ def read(path: Path, columns: tuple[Column, ...], key: tuple[str, ...]) -> list[
     return rows
 
 
+def _headings(cells: list[Cell]) -> list[str]:
+    return [cell_text(c).replace("\n", "").replace(" ", "") for c in cells]
+
+
+def _names(column: Column, cells: list[Cell]) -> bool:
+    return not {column.name, *column.headings}.isdisjoint(_headings(cells))
+
+
 def _places(
     cells: list[Cell], columns: tuple[Column, ...], line: int, errors: list[TableError]
 ) -> dict[str, int]:
-    headings = [cell_text(c).replace("\n", "").replace(" ", "") for c in cells]
+    headings = _headings(cells)
     places: dict[str, int] = {}
     for column in columns:
         at = [i for i, heading in enumerate(headings) if heading in (column.name, *column.headings)]
