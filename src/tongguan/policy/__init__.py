@@ -3,6 +3,7 @@
 ``load().on(day)`` is the law of a day; everything else takes such a law.
 """
 
+from tongguan.policy.assess import Assessment, assess
 from tongguan.policy.parameter import ParameterError, ParameterErrors, Value
 from tongguan.policy.policy import Difference, Law, OutsideKnown, Policy, UnknownParameter, load
 from tongguan.policy.positive_list import PositiveListEdition, read_positive_list
@@ -15,6 +16,7 @@ from tongguan.policy.tariff import (
 )
 
 __all__ = [
+    "Assessment",
     "Difference",
     "Law",
     "OutsideKnown",
@@ -27,6 +29,7 @@ __all__ = [
     "TariffEdition",
     "UnknownParameter",
     "Value",
+    "assess",
     "format_consumption_tax",
     "load",
     "parse_consumption_tax",
