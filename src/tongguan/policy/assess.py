@@ -41,10 +41,12 @@ class Assessment:
     `heads`, one row per case in the order given: case UInt32, regime String (retail-import |
     general-trade | parcel-tax | refused), value_fen, duty_fen, consumption_fen, vat_fen,
     parcel_tax_fen, waived_fen, total_fen, counted_fen (what the buyer's year takes),
-    used_before_fen, used_after_fen (Int64), refused Boolean. A refused case owes nothing under
+    used_before_fen, used_after_fen (Int64), one_item (one line of quantity one), refused
+    (Boolean). A refused case owes nothing under
     the list, so its taxes are 0. waived_fen is parcel tax too small to be levied.
 
-    `lines`, one row per line in the order given: case, gnum, gcode, goods_fen, charges_fen,
+    `lines`, one row per line in the order given: case, gnum, gcode, totalPrice and the legal
+    quantities as given, goods_fen, charges_fen,
     basis_fen (the price basis P), duty_fen, consumption_fen, vat_fen, parcel_tax_fen, waived_fen
     (Int64, fen), duty_ppm (as applied: 0 within the limits), ct_ppm (as applied: 0 below the
     price a condition names), ct_quantity (Int64, the specific part's quantity in 0.00001 g, ml,
@@ -95,6 +97,11 @@ _LINE_COLUMNS = (
     "case",
     "gnum",
     "gcode",
+    "totalPrice",
+    "qty1",
+    "unit1",
+    "qty2",
+    "unit2",
     "goods_fen",
     "charges_fen",
     "basis_fen",
@@ -165,10 +172,11 @@ def _items(lines: pl.DataFrame, cases: pl.DataFrame, rates: Rates) -> pl.DataFra
         row.alias("row"),
         "gnum",
         "gcode",
+        "qty1",
         "unit1",
+        "qty2",
         "unit2",
-        qty1=fifths(lines, "qty1"),
-        qty2=fifths(lines, "qty2"),
+        "totalPrice",
         single=(fifths(lines, "qty") == 100_000).fill_null(value=False),
         price=pl.when(good).then(price).otherwise(0),
         price_good=good,
@@ -376,6 +384,7 @@ def _totals(settled: pl.DataFrame, taxed: pl.DataFrame) -> pl.DataFrame:
             "waived_fen",
             "counted_fen",
             "used_before_fen",
+            "one_item",
             "refused",
             total_fen=pl.sum_horizontal(_TAXES),
             used_after_fen=pl.col("used_before_fen") + pl.col("counted_fen"),

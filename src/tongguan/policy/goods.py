@@ -126,7 +126,7 @@ def _quantity_findings(undecidable: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     given = pl.concat_str(
         (
             pl.when(pl.col(unit).is_not_null()).then(
-                pl.format("{}={} unit {}", pl.lit(quantity), _quantity_text(quantity), pl.col(unit))
+                pl.format("{}={} unit {}", pl.lit(quantity), _plain(quantity), pl.col(unit))
             )
             for quantity, unit in (("qty1", "unit1"), ("qty2", "unit2"))
         ),
@@ -137,8 +137,10 @@ def _quantity_findings(undecidable: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     return finding(undecidable, "goods.tax-quantity", "unit1", pl.lit(needs), given, pl.lit(law))
 
 
-def _quantity_text(quantity: str) -> pl.Expr:
-    """A quantity counted in its fifth decimal, as text without needless zeros."""
-    whole = (pl.col(quantity) // 100_000).cast(pl.String)
-    places = (pl.col(quantity) % 100_000).cast(pl.String).str.zfill(5).str.strip_chars_end("0")
-    return pl.when(places == "").then(whole).otherwise(whole + "." + places).fill_null("none")
+def _plain(quantity: str) -> pl.Expr:
+    """A quantity as text without needless zeros; `none` where it is missing."""
+    text = pl.col(quantity).cast(pl.String)
+    trimmed = pl.when(text.str.contains(".", literal=True)).then(
+        text.str.strip_chars_end("0").str.strip_chars_end(".")
+    )
+    return pl.coalesce(trimmed, text, pl.lit("none"))

@@ -12,7 +12,7 @@ from importlib import resources
 
 import polars as pl
 
-from tongguan.policy.amounts import UNIT
+from tongguan.policy.amounts import UNIT, fifths
 
 KINDS = ("mass", "volume", "sheet", "piece")
 
@@ -40,7 +40,7 @@ def _measure(kind: str) -> pl.Expr:
     """The first quantity given in a unit of this kind, in UNITths of its base unit (Int128)."""
     given = []
     for quantity, unit in (("qty1", "unit1"), ("qty2", "unit2")):
-        amount, factor = pl.col(quantity), pl.col(f"{unit}_{kind}")
+        amount, factor = pl.col(f"{quantity}_fifths"), pl.col(f"{unit}_{kind}")
         usable = (amount > 0) & (amount <= _MOST // factor)
         given.append(pl.when(usable).then(amount * factor))
     return pl.coalesce(given).alias(kind)
@@ -71,7 +71,7 @@ def decide(lines: pl.DataFrame, reach_fen: int) -> pl.DataFrame:
     """The consumption tax rate that applies to each line, and the quantity of its specific part.
 
     `lines`: `ct_ppm`, `price` (Int128, line total without freight, fifth decimal), `qty1`, `qty2`
-    (Int128, fifth decimal), `unit1`, `unit2`, and of the rate `ct_min_measure_fen`,
+    (Decimal), `unit1`, `unit2`, and of the rate `ct_min_measure_fen`,
     `ct_min_sheet_fen`, `ct_min_piece_fen`, `ct_specific_kind`, `ct_specific_num`,
     `ct_specific_den`. A specific part above `reach_fen` counts as undecidable.
     Returns `ct_ppm` (0 below the condition's price), `ct_quantity` (Int64, fifth decimal of the
@@ -86,6 +86,10 @@ def decide(lines: pl.DataFrame, reach_fen: int) -> pl.DataFrame:
         lines.lazy()
         .join(_by_unit("unit1").lazy(), on="unit1", how="left", maintain_order="left")
         .join(_by_unit("unit2").lazy(), on="unit2", how="left", maintain_order="left")
+        .with_columns(
+            qty1_fifths=fifths(lines, "qty1"),
+            qty2_fifths=fifths(lines, "qty2"),
+        )
         .with_columns(_MEASURES)
         .with_columns(
             dear=_DEAR.fill_null(value=False),

@@ -37,7 +37,7 @@ CONDITIONS = {
 }
 """Per condition of the tariff: the least price per kind of quantity, and its parameter."""
 
-_KINDS_OF = {
+KINDS_OF = {
     "measure": ("mass", "volume"),
     "sheet": ("sheet",),
     "piece": ("piece",),
@@ -309,7 +309,7 @@ def _needs(*kinds: str) -> str:
     by_kind: dict[str, list[str]] = {}
     for unit, kind in quantity_units().select("unit", "kind").iter_rows():
         by_kind.setdefault(kind, []).append(unit)
-    wanted = [kind for group in kinds for kind in _KINDS_OF[group]]
+    wanted = [kind for group in kinds for kind in KINDS_OF[group]]
     return "a quantity above 0 by " + " or by ".join(
         f"{_KIND_NAMES[kind]} (unit {' '.join(by_kind[kind])})" for kind in wanted
     )
