@@ -1,0 +1,277 @@
+"""From parcels to files: documents into messages, messages into an order of arrival.
+
+Memory holds one chunk of parcels, whatever the number asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import polars as pl
+
+from tongguan import messages
+from tongguan.twin import columns, outcome
+from tongguan.twin.faults import Outcome
+from tongguan.twin.parcels import KINDS, Document, Parcel
+from tongguan.twin.zone import Firm
+
+MOST = 100
+"""Documents a message may hold."""
+
+Unit = list[Document]
+"""Documents that travel in one message, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One finished file."""
+
+    type: str
+    data: bytes
+    documents: int
+    broken: tuple[str, Parcel] | None = None
+
+
+@dataclass(slots=True)
+class Stream:
+    """Writes messages and expected lines into a folder.
+
+    `size`: documents in each message (None: 1 to 100, drawn). `shuffle`: documents arrive in any
+    order. `lively`: files re-sent, other encodings, prefixes, envelopes and white space.
+    """
+
+    out: Path
+    rng: Random
+    day: str
+    size: int | None
+    shuffle: bool
+    lively: bool
+    files: int = 0
+    documents: int = 0
+    bytes: int = 0
+    lines: int = 0
+    _open: dict[tuple[str, str], list[list[str]]] = field(default_factory=dict)
+    _senders: dict[str, Firm] = field(default_factory=dict)
+    _delayed: list[Message] = field(default_factory=list)
+    _late: list[Unit] = field(default_factory=list)
+
+    def send(self, parcels: Sequence[tuple[Parcel, Outcome]]) -> Iterator[str]:
+        """Send a chunk of parcels; yields the expected lines it makes."""
+        units: dict[str, list[Unit]] = {kind: [] for kind in KINDS}
+        alone: dict[str, list[tuple[Unit, str]]] = {kind: [] for kind in KINDS}
+        if self.shuffle:
+            for unit in self._late:
+                units[unit[0].kind].append(unit)
+            self._late = []
+        for parcel, expected in parcels:
+            yield from outcome.lines(parcel, expected)
+            for unit in parcel.documents:
+                kind = unit[0].kind
+                if kind in expected.broken:
+                    alone[kind].append((unit, expected.broken[kind]))
+                else:
+                    units[kind].append(unit)
+            self._late += [[document] for document in expected.late]
+        made: list[Message] = []
+        for kind in KINDS:
+            made += self._broken(kind, alone[kind])
+            made += self._messages(kind, units[kind])
+        yield from self._arrive(made)
+
+    def close(self) -> Iterator[str]:
+        """Send all that is still held back."""
+        late: dict[str, list[Unit]] = {kind: [] for kind in KINDS}
+        for unit in self._late:
+            late[unit[0].kind].append(unit)
+        self._late = []
+        rest = [m for kind in KINDS for m in self._messages(kind, [])]
+        rest += self._flush()
+        yield from self._arrive(rest)
+        last = [m for kind in KINDS for m in self._messages(kind, late[kind])]
+        last += self._flush()
+        self._delayed, delayed = [], self._delayed
+        for message in [*delayed, *last]:
+            yield from self._write(message)
+
+    # -- documents into messages ---------------------------------------------------------------
+
+    def _messages(self, kind: str, units: list[Unit]) -> list[Message]:
+        """Render units and fill the open messages of their senders; returns those that are full."""
+        if self.shuffle:
+            self.rng.shuffle(units)
+        for unit, fragments in zip(units, self._render(kind, units), strict=True):
+            firm: Firm = getattr(unit[0].parcel, columns.SENDERS[kind])
+            self._senders[firm.code] = firm
+            self._open.setdefault((kind, firm.code), []).append(fragments)
+        made: list[Message] = []
+        for (of_kind, code), waiting in self._open.items():
+            if of_kind == kind:
+                made += self._full(kind, self._senders[code], waiting)
+        return made
+
+    def _full(self, kind: str, firm: Firm, waiting: list[list[str]]) -> list[Message]:
+        """Messages cut from the front of `waiting`, which keeps what does not fill one."""
+        made: list[Message] = []
+        start = 0
+        while start < len(waiting):
+            wanted = self.size or 1 + int(self.rng.random() * MOST)
+            taken: list[str] = []
+            end = start
+            while end < len(waiting) and len(taken) + len(waiting[end]) <= max(
+                wanted, len(waiting[start])
+            ):
+                taken += waiting[end]
+                end += 1
+            if end == len(waiting) and len(taken) < wanted and self.size:
+                break
+            made.append(self._message(kind, firm, taken))
+            start = end
+        del waiting[:start]
+        return made
+
+    def _flush(self) -> list[Message]:
+        made = [
+            self._message(kind, self._senders[code], [f for unit in waiting for f in unit])
+            for (kind, code), waiting in self._open.items()
+            if waiting
+        ]
+        self._open = {}
+        return made
+
+    def _render(self, kind: str, units: Sequence[Unit]) -> list[list[str]]:
+        """The XML fragments of each unit."""
+        documents = [document for unit in units for document in unit]
+        if not documents:
+            return []
+        raw = self.rng.randbytes(16 * len(documents)).hex().upper()
+        guids = [_guid(raw[i : i + 32]) for i in range(0, len(raw), 32)]
+        heads = pl.DataFrame(columns.heads(kind, documents, guids, self.day))
+        rendered = messages.render(
+            columns.TYPES[kind], heads, columns.lines(kind, documents)
+        ).to_list()
+        for at, document in enumerate(documents):
+            for element in document.drop:
+                rendered[at] = _cut(rendered[at], element)
+        texts = iter(rendered)
+        return [[next(texts) for _ in unit] for unit in units]
+
+    def _message(self, kind: str, firm: Firm, fragments: list[str]) -> Message:
+        mtype = columns.TYPES[kind]
+        guid = _guid(self.rng.randbytes(16).hex().upper())
+        transfer = {
+            "copCode": firm.code,
+            "copName": firm.name,
+            "dxpMode": "DXP",
+            "dxpId": firm.dxp_id,
+        }
+        data = messages.message(mtype, fragments, guid, transfer=transfer)
+        if self.lively:
+            style = self.rng.random()
+            change = next((change for limit, change in _STYLES if style < limit), None)
+            data = change(data, mtype, firm, guid, self.day) if change else data
+        return Message(mtype, data, len(fragments))
+
+    def _broken(self, kind: str, alone: list[tuple[Unit, str]]) -> list[Message]:
+        """One unreadable message for each unit, broken as told."""
+        rendered = self._render(kind, [unit for unit, _ in alone])
+        made: list[Message] = []
+        for (unit, how), fragments in zip(alone, rendered, strict=True):
+            parcel = unit[0].parcel
+            firm: Firm = getattr(parcel, columns.SENDERS[kind])
+            whole = self._message(kind, firm, fragments)
+            data = _break(whole.data, how, whole.type, fragments[0], self.rng)
+            made.append(Message(whole.type, data, 0, (kind, parcel)))
+        return made
+
+    # -- messages into files -------------------------------------------------------------------
+
+    def _arrive(self, made: list[Message]) -> Iterator[str]:
+        if not self.shuffle:
+            for message in made:
+                yield from self._write(message)
+            return
+        made += self._delayed
+        again = [m for m in made if self.lively and not m.broken and self.rng.random() < 0.02]
+        made += again
+        self.rng.shuffle(made)
+        # What is held back arrives in the middle of the next chunk.
+        held = len(made) // 10
+        self._delayed = made[:held]
+        for message in made[held:]:
+            yield from self._write(message)
+
+    def _write(self, message: Message) -> Iterator[str]:
+        self.files += 1
+        name = f"{self.files:06d}-{message.type}.xml"
+        (self.out / name).write_bytes(message.data)
+        self.documents += message.documents
+        self.bytes += len(message.data)
+        if message.broken:
+            kind, parcel = message.broken
+            yield outcome.broken(kind, name, parcel)
+
+
+def _guid(hex32: str) -> str:
+    return f"{hex32[:8]}-{hex32[8:12]}-{hex32[12:16]}-{hex32[16:20]}-{hex32[20:]}"
+
+
+def _cut(fragment: str, element: str) -> str:
+    """The fragment without the first element of that name."""
+    return re.sub(rf"<ceb:{element}(?:/>|>.*?</ceb:{element}>)\s*", "", fragment, count=1)
+
+
+# -- ways to write the same message ----------------------------------------------------------------
+
+_HEADER = re.compile(rb"^<\?xml[^>]*\?>\s*")
+
+
+def _gb18030(data: bytes, mtype: str, firm: Firm, guid: str, day: str) -> bytes:
+    body = _HEADER.sub(b"", data).decode("utf-8")
+    return f'<?xml version="1.0" encoding="GB18030"?>\n{body}'.encode("gb18030")
+
+
+def _envelope(data: bytes, mtype: str, firm: Firm, guid: str, day: str) -> bytes:
+    """The message inside a DxpMsg, as firms send it that talk to the exchange themselves."""
+    time = f"{day[:4]}-{day[4:6]}-{day[6:]}T12:00:00"
+    root = f"{mtype}Message"
+    return messages.envelope(data, guid, firm.dxp_id, ["DXPEDCCEB0000002"], time, root)
+
+
+def _prefix(data: bytes, mtype: str, firm: Firm, guid: str, day: str) -> bytes:
+    return data.replace(b"ceb:", b"n1:").replace(b"xmlns:ceb=", b"xmlns:n1=")
+
+
+def _spaced(data: bytes, mtype: str, firm: Firm, guid: str, day: str) -> bytes:
+    """White space behind every closed element: the standard's readers must not mind."""
+    return re.sub(rb"(</[^>]+>)(?=<)", rb"\1\n    ", data)
+
+
+_STYLES = ((0.03, _gb18030), (0.06, _envelope), (0.09, _prefix), (0.12, _spaced))
+
+
+def _break(data: bytes, how: str, mtype: str, fragment: str, rng: Random) -> bytes:
+    """The message so that nobody can take it."""
+    if how == "truncated":
+        return data[: len(data) * 2 // 3]
+    if how == "root":
+        return data.replace(f"{mtype}Message".encode(), b"CEB399Message")
+    if how == "namespace":
+        return data.replace(b"http://www.chinaport.gov.cn/ceb", b"http://example.org/ceb")
+    if how == "bytes":
+        return rng.randbytes(400)
+    text = fragment.encode()
+    return data.replace(text, text * (MOST + 1), 1)
+
+
+def expected_file(out: Path, lines: Iterable[str]) -> int:
+    """Write expected.jsonl; returns the number of lines."""
+    count = 0
+    with (out / "expected.jsonl").open("w", encoding="utf-8", newline="\n") as file:
+        for line in lines:
+            file.write(line + "\n")
+            count += 1
+    return count
