@@ -1,0 +1,195 @@
+"""Explaining a parcel by deciding it again, and failing loudly if the answer differs.
+
+What a decision used is stored: its documents, the hash of its policy, its day, what the buyer's
+year held. ``explain`` builds the same dossier and the same law, calls the same ``decide``, and
+compares every amount and every finding with the record.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import polars as pl
+import psycopg
+
+from tongguan.clearance import dossier, lawbook
+from tongguan.clearance.decide import Decisions, decide
+from tongguan.clearance.kinds import KINDS
+from tongguan.clearance.report import document_lines
+from tongguan.clearance.writing import DECISION_AMOUNTS, TAX_LINE_AMOUNTS
+from tongguan.policy.explanation import Step
+from tongguan.policy.explanation import explain as derivation
+
+DECIDED_BY = ("match.", "buyer.", "goods.", "limit.")
+"""Rules of these rooms come out of ``decide``; the others were found at intake."""
+
+
+class UnknownKey(LookupError):  # noqa: N818 - a look-up that found nothing
+    """No document has that number."""
+
+
+class Differs(RuntimeError):  # noqa: N818 - what happened
+    """Deciding again gave another answer than the one recorded; ``differences`` lists them all."""
+
+    def __init__(self, differences: list[str]) -> None:
+        super().__init__(
+            "the recomputed decision is not the recorded one:\n  " + "\n  ".join(differences)
+        )
+        self.differences = differences
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One pair of values that had to be equal, personal ones masked."""
+
+    rule: str
+    left: str
+    left_value: str | None
+    right: str
+    right_value: str | None
+    equal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """documents: report lines with ``events`` of the list and its documents, oldest first.
+
+    compared, steps, day, policy_hash: of the decision, where there is one.
+    """
+
+    documents: list[dict[str, Any]]
+    compared: list[Compared]
+    steps: tuple[Step, ...]
+    day: date | None = None
+    policy_hash: str | None = None
+
+
+COMPARED: tuple[tuple[str, str, str], ...] = (
+    ("match.buyer-name", "order.buyerName", "inventory.buyerName"),
+    ("match.buyer-phone", "order.buyerTelephone", "inventory.buyerTelephone"),
+    ("match.buyer-id", "order.buyerIdNumber", "inventory.buyerIdNumber"),
+    ("match.payer", "order.buyerName", "payment.payerName"),
+    ("match.payer", "order.buyerIdNumber", "payment.payerIdNumber"),
+    ("match.amount", "order.acturalPaid", "payment.amountPaid"),
+    ("match.waybill-order", "inventory.orderNo", "waybill.orderNo"),
+)
+
+
+def explain(conn: psycopg.Connection, key: str) -> list[Explanation]:
+    """Everything about the parcels that carry a number (orderNo, copNo or invtNo), newest last.
+
+    Raises UnknownKey; Differs if a decision cannot be reproduced; lawbook.UnknownPolicy.
+    """
+    lists = _lists(conn, key)
+    if lists:
+        return [_explanation(conn, list_id) for list_id in lists]
+    others = _others(conn, key)
+    if not others:
+        raise UnknownKey(
+            f"no document has the number {key!r}: give an orderNo, copNo, invtNo, "
+            "logisticsNo or payTransactionId as it stands in the message"
+        )
+    return [Explanation(document_lines(conn, others), [], ())]
+
+
+def _lists(conn: psycopg.Connection, key: str) -> list[int]:
+    sql = """SELECT id FROM document WHERE kind = %(kind)s AND current AND key_b = %(key)s
+        UNION SELECT id FROM document WHERE kind = %(kind)s AND NOT current AND key_b = %(key)s
+        UNION SELECT id FROM document WHERE kind = %(kind)s AND cop_b = %(key)s
+        UNION SELECT id FROM document WHERE invt_no = %(key)s ORDER BY id"""
+    params = {"kind": KINDS["inventory"].number, "key": key}
+    return [row[0] for row in conn.execute(sql, params)]
+
+
+def _others(conn: psycopg.Connection, key: str) -> list[int]:
+    sql = """SELECT id FROM document WHERE kind = ANY(%s) AND current AND key_b = %s
+        UNION SELECT id FROM document WHERE NOT current AND key_b = %s ORDER BY id"""
+    numbers = [kind.number for kind in KINDS.values()]
+    return [row[0] for row in conn.execute(sql, (numbers, key, key))]
+
+
+def _explanation(conn: psycopg.Connection, list_id: int) -> Explanation:
+    sql = """SELECT order_id, payment_id, waybill_id, day, policy, used_before_fen, buyer
+        FROM decision WHERE document_id = %s"""
+    decided = conn.execute(sql, (list_id,)).fetchone()
+    if decided is None:
+        return Explanation(document_lines(conn, [list_id]), [], ())
+    *papers, day, digest, used_before, buyer = decided
+    kinds = [KINDS[name].number for name in ("order", "payment", "waybill", "inventory")]
+    members = pl.DataFrame(
+        {"case": [0] * 4, "id": [*papers, list_id], "kind": kinds},
+        schema={"case": pl.Int64, "id": pl.Int64, "kind": pl.Int64},
+    )
+    dossiers = dossier.assemble(conn, members, {})
+    law = lawbook.by_hash(conn, digest).on(day)
+    used = pl.DataFrame(
+        {"buyer": [buyer], "used_fen": [used_before]},
+        schema={"buyer": pl.String, "used_fen": pl.Int64},
+    )
+    decisions = decide(dossiers, law, used)
+    differences = _differences(conn, list_id, decisions)
+    if differences:
+        raise Differs(differences)
+    return Explanation(
+        document_lines(conn, [*papers, list_id]),
+        _compared(dossiers.heads),
+        derivation(decisions.assessment, 0, law),
+        day,
+        digest,
+    )
+
+
+def _compared(heads: pl.DataFrame) -> list[Compared]:
+    row = heads.row(0, named=True)
+
+    def value(name: str) -> str | None:
+        found = row[name]
+        return None if found is None else str(found)
+
+    def same(left: str, right: str) -> bool:
+        hashed = f"{left}_digest" in row and f"{right}_digest" in row
+        suffix = "_digest" if hashed else ""
+        return bool(row[left + suffix] == row[right + suffix])
+
+    return [
+        Compared(rule, left, value(left), right, value(right), same(left, right))
+        for rule, left, right in COMPARED
+    ]
+
+
+def _differences(conn: psycopg.Connection, list_id: int, decisions: Decisions) -> list[str]:
+    """Every amount, the regime, the outcome and every finding that is not as recorded."""
+    names = ("regime", "refused", "eligible", *DECISION_AMOUNTS)
+    sql = f"SELECT {', '.join(names)} FROM decision WHERE document_id = %s"  # noqa: S608
+    recorded = dict(zip(names, conn.execute(sql, (list_id,)).fetchone() or (), strict=True))
+    now = decisions.heads.row(0, named=True)
+    found = [
+        f"{name}: recorded {recorded[name]}, recomputed {now[name]}"
+        for name in names
+        if recorded[name] != now[name]
+    ]
+    columns = ("gnum", *TAX_LINE_AMOUNTS)
+    sql = f"SELECT {', '.join(columns)} FROM tax_line WHERE document_id = %s ORDER BY gnum"  # noqa: S608
+    stored = {row[0]: row for row in conn.execute(sql, (list_id,))}
+    lines = {row[0]: row for row in decisions.lines.select(columns).iter_rows()}
+    found += [
+        f"line {gnum}: recorded {stored.get(gnum)}, recomputed {lines.get(gnum)}"
+        for gnum in sorted(stored.keys() | lines.keys())
+        if stored.get(gnum) != lines.get(gnum)
+    ]
+    return found + _finding_differences(conn, list_id, decisions)
+
+
+def _finding_differences(conn: psycopg.Connection, list_id: int, decisions: Decisions) -> list[str]:
+    names = ("rule", "document", "field", "gnum", "expected", "actual")
+    sql = f"SELECT {', '.join(names)} FROM finding WHERE document_id = %s"  # noqa: S608
+    recorded = {
+        tuple(row)
+        for row in conn.execute(sql, (list_id,))
+        if str(row[0]).startswith(DECIDED_BY) and not str(row[0]).endswith("-missing")
+    }
+    now = set(decisions.findings.select(names).iter_rows())
+    return [
+        *(f"recorded only: {row}" for row in sorted(recorded - now, key=str)),
+        *(f"recomputed only: {row}" for row in sorted(now - recorded, key=str)),
+    ]

@@ -1,0 +1,67 @@
+"""Findings as columns: the one shape in which every stage of the job says what it found.
+
+Columns: ``case`` (whatever index the stage works on), ``rule``, ``severity`` (error | warning),
+``document`` (kind), ``field``, ``gnum``, ``expected``, ``actual``, ``law``. Personal values come
+in masked. The receipt code is not a column here: it follows from rule and kind
+(``codes.rule(rule).code(kind)``) and is added once, when findings are recorded.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import polars as pl
+
+from tongguan import codes
+
+SCHEMA: dict[str, Any] = {
+    "case": pl.Int64,
+    "rule": pl.String,
+    "severity": pl.String,
+    "document": pl.String,
+    "field": pl.String,
+    "gnum": pl.Int64,
+    "expected": pl.String,
+    "actual": pl.String,
+    "law": pl.String,
+}
+ERROR, WARNING = "error", "warning"
+MESSAGE = "message"
+"""Stands for the kind where a finding is about a message as a whole."""
+
+
+def none() -> pl.DataFrame:
+    return pl.DataFrame(schema=SCHEMA)
+
+
+def shaped(frame: pl.DataFrame, **constants: str) -> pl.DataFrame:
+    """Bring a frame into the shape; a column it lacks is filled from ``constants`` or left null."""
+    return frame.select(
+        (pl.col(name) if name in frame.columns else pl.lit(constants.get(name)))
+        .cast(kind)
+        .alias(name)
+        for name, kind in SCHEMA.items()
+    )
+
+
+def together(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """All findings one under the other, in the order the stages gave them."""
+    return pl.concat([none(), *frames])
+
+
+def with_codes(findings: pl.DataFrame) -> pl.DataFrame:
+    """Add ``code``: the official receipt code of the rule for that kind, else the rule id."""
+    pairs = findings.select("rule", "document").unique()
+    kinds = pairs.with_columns(pl.col("document").replace(MESSAGE, "order"))
+    table = pairs.with_columns(
+        pl.Series(
+            "code",
+            [codes.rule(rule).code(kind) for rule, kind in kinds.iter_rows()],
+            dtype=pl.String,
+        )
+    )
+    return findings.join(table, on=["rule", "document"], how="left", maintain_order="left")
+
+
+def faulty(findings: pl.DataFrame) -> pl.DataFrame:
+    """The distinct cases that carry at least one error."""
+    return findings.filter(pl.col("severity") == ERROR).select("case").unique()

@@ -1,0 +1,329 @@
+"""From files to checked columns: everything that can be done before the database is asked.
+
+Files come in the order of their names; a *batch* is as many of them as make one transaction
+worth while. A batch is prepared (read, parsed, checked, sealed) on a thread of its own while the
+one before it is being recorded; libxml2 and Polars work outside the interpreter's lock.
+"""
+
+import hashlib
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from tongguan import codes, messages
+from tongguan.clearance import findings as f
+from tongguan.clearance.kinds import BY_MESSAGE, Kind
+from tongguan.clearance.rules import list_line_total, order_total
+
+BATCH_BYTES = 16 << 20
+BATCH_FILES = 400
+BATCHES_AHEAD = 2
+POSITIONS = 1000
+"""``case`` of a document before it has an id: message × POSITIONS + position, ≤ 100 documents."""
+
+NOT_MESSAGES = frozenset({".jsonl", ".json", ".csv", ".xlsx", ".md", ".txt", ".parquet"})
+"""Files that lie beside messages in a folder (reports, tables, notes) and are passed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file, not yet read. name: what a person would call it."""
+
+    path: Path
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One message as it came, and its parse.
+
+    original: the bytes, kept only where a CEB900 must quote them. sealed: the bytes, compressed
+    (zstd) and encrypted.
+    """
+
+    name: str
+    digest: str
+    parsed: messages.Parsed
+    original: bytes | None
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The typed documents of one kind: heads and lines with ``case``; see ``intake.POSITIONS``."""
+
+    kind: Kind
+    heads: pl.DataFrame
+    lines: pl.DataFrame | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch, ready to be recorded.
+
+    incoming: new messages, in order of arrival. repeated: digests of files that came before.
+    documents: case, message, position, kind, keys, appType …, valid; in order of arrival.
+    bodies: by kind name. findings: what form rules found; case as in documents.
+    """
+
+    incoming: list[Incoming]
+    repeated: list[tuple[str, str]]
+    documents: pl.DataFrame
+    bodies: dict[str, Body]
+    findings: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """How personal data are kept: ``seal`` bytes, ``digest`` a column, ``mask`` a column."""
+
+    seal: Callable[[bytes], bytes]
+    digest: Callable[[pl.Series], pl.Series]
+
+
+DOCUMENTS: dict[str, Any] = {
+    "case": pl.Int64,
+    "message": pl.Int64,
+    "position": pl.Int64,
+    "kind": pl.Int64,
+    "key_a": pl.String,
+    "key_b": pl.String,
+    "ref_a": pl.String,
+    "ref_b": pl.String,
+    "way_a": pl.String,
+    "way_b": pl.String,
+    "cop_a": pl.String,
+    "cop_b": pl.String,
+    "order_no": pl.String,
+    "guid": pl.String,
+    "app_type": pl.Int64,
+    "app_status": pl.Int64,
+    "app_time": pl.String,
+    "pre_no": pl.String,
+    "valid": pl.Boolean,
+}
+
+
+def sources(paths: Iterable[Path]) -> list[Source]:
+    """The files below the paths, each folder's in the order of their names.
+
+    A file that is named is always taken; in a folder hidden files and NOT_MESSAGES are left.
+    """
+    found = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(Source(path, path.name, path.stat().st_size))
+            continue
+        for file in sorted(path.rglob("*")):
+            if (
+                file.is_file()
+                and not file.name.startswith(".")
+                and (file.suffix.lower() not in NOT_MESSAGES)
+            ):
+                name = file.relative_to(path).as_posix()
+                found.append(Source(file, name, file.stat().st_size))
+    return found
+
+
+def batches(found: Sequence[Source]) -> Iterator[list[Source]]:
+    """Cut files into batches of about BATCH_BYTES, at most BATCH_FILES each."""
+    batch: list[Source] = []
+    size = 0
+    for source in found:
+        if batch and (size + source.bytes > BATCH_BYTES or len(batch) == BATCH_FILES):
+            yield batch
+            batch, size = [], 0
+        batch.append(source)
+        size += source.bytes
+    if batch:
+        yield batch
+
+
+def prepared(
+    found: Sequence[Source],
+    known: Callable[[list[str]], set[str]],
+    privacy: Privacy,
+    limits: messages.Limits,
+) -> Iterator[Batch]:
+    """Prepare batches ahead of the one being recorded, in order, at most BATCHES_AHEAD."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake") as pool:
+        ahead: queue.SimpleQueue[Future[Batch]] = queue.SimpleQueue()
+        room = threading.Semaphore(BATCHES_AHEAD)
+        cuts = list(batches(found))
+        stopped = threading.Event()
+
+        def work(cut: list[Source]) -> Batch:
+            room.acquire()
+            if stopped.is_set():
+                raise RuntimeError("intake was stopped")
+            return prepare(read(cut, limits), known, privacy, limits)
+
+        for cut in cuts:
+            ahead.put(pool.submit(work, cut))
+        try:
+            for _ in cuts:
+                batch = ahead.get().result()
+                room.release()
+                yield batch
+        finally:
+            stopped.set()
+            for _ in cuts:
+                room.release()
+
+
+def read(cut: Iterable[Source], limits: messages.Limits) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of each file; of one beyond the size limit only enough to be refused."""
+    for source in cut:
+        with source.path.open("rb") as file:
+            yield source.name, file.read(limits.bytes + 1)
+
+
+def prepare(
+    files: Iterable[tuple[str, bytes]],
+    known: Callable[[list[str]], set[str]],
+    privacy: Privacy,
+    limits: messages.Limits,
+) -> Batch:
+    """Parse, check and seal one batch of messages; those met before are set aside by digest."""
+    named = [(name, hashlib.sha256(data).hexdigest(), data) for name, data in files]
+    seen = known([digest for _, digest, _ in named])
+    incoming: list[Incoming] = []
+    repeated: list[tuple[str, str]] = []
+    for name, digest, data in named:
+        if digest in seen:
+            repeated.append((name, digest))
+            continue
+        seen.add(digest)
+        parsed = messages.parse(data, limits)
+        if not parsed.refused and parsed.type not in BY_MESSAGE:
+            _refuse_type(parsed)
+        sealed = privacy.seal(pa.compress(data, codec="zstd", asbytes=True))
+        original = data if parsed.refused else None
+        incoming.append(Incoming(name, digest, parsed, original, sealed))
+    return _checked(incoming, repeated, privacy)
+
+
+def _refuse_type(parsed: messages.Parsed) -> None:
+    """Refuse a message that only customs sends (a receipt, a tax bill) or that is an answer."""
+    parsed.refused = True
+    parsed.findings.append(
+        codes.Finding(
+            rule="message.format",
+            severity="error",
+            document=f.MESSAGE,
+            expected=f"a message that a company sends: {', '.join(sorted(BY_MESSAGE))}",
+            actual=f"{parsed.root}, which customs or the exchange platform sends",
+            law=_SPEC,
+        )
+    )
+
+
+def _checked(incoming: list[Incoming], repeated: list[tuple[str, str]], privacy: Privacy) -> Batch:
+    collected = messages.collect([message.parsed for message in incoming])
+    bodies: dict[str, Body] = {}
+    documents, found = [], []
+    for type_, batch in collected.items():
+        kind = BY_MESSAGE.get(type_)
+        if kind is None:
+            continue
+        checked = messages.check(batch)
+        case = pl.col("message").cast(pl.Int64) * POSITIONS + pl.col("position").cast(pl.Int64)
+        heads = checked.heads.with_columns(case=case)
+        has_lines = messages.message_type(type_).line is not None
+        lines = checked.lines.with_columns(case=case) if has_lines else None
+        found.append(
+            f.shaped(checked.findings.with_columns(case=case), document=kind.name, law=_SPEC)
+        )
+        if kind.name == "order":
+            found.append(order_total(heads.filter("valid")))
+        if kind.name == "inventory" and lines is not None:
+            found.append(list_line_total(lines.join(heads.filter("valid"), on="case", how="semi")))
+            heads = heads.with_columns(identity_valid=identity_valid())
+        documents.append(_document_columns(kind, heads))
+        bodies[kind.name] = Body(
+            kind,
+            _private(heads, messages.message_type(type_).head_fields, privacy),
+            lines,
+        )
+    findings = f.together(found)
+    frame = pl.concat([pl.DataFrame(schema=DOCUMENTS), *documents]).sort("case")
+    bad = f.faulty(findings).with_columns(bad=pl.lit(value=True))
+    frame = frame.join(bad, on="case", how="left", maintain_order="left").with_columns(
+        valid=pl.col("valid") & pl.col("bad").is_null()
+    )
+    return Batch(incoming, repeated, frame.drop("bad"), bodies, findings)
+
+
+_SPEC = "CEB specification 202205"
+
+
+def _document_columns(kind: Kind, heads: pl.DataFrame) -> pl.DataFrame:
+    """The life columns of a kind's documents, from its own elements."""
+
+    def element(name: str | None) -> pl.Expr:
+        known = name is not None and name in heads.columns
+        return pl.col(name) if known and name else pl.lit(None, dtype=pl.String)
+
+    pairs = {"key": kind.key, "ref": kind.payment or kind.order, "way": kind.waybill}
+    pairs["cop"] = kind.cop
+    columns = {
+        f"{name}_{side}": element(pair[place] if pair else None)
+        for name, pair in pairs.items()
+        for place, side in enumerate("ab")
+    }
+    return heads.select(
+        pl.col("case", "message", "position"),
+        kind=pl.lit(kind.number),
+        **columns,
+        order_no=element("orderNo"),
+        guid=element("guid"),
+        app_type=element("appType"),
+        app_status=element("appStatus"),
+        app_time=element("appTime"),
+        pre_no=element("preNo"),
+        valid="valid",
+    ).cast(pl.Schema(DOCUMENTS), strict=False)
+
+
+def _private(
+    heads: pl.DataFrame, fields: tuple[messages.Field, ...], privacy: Privacy
+) -> pl.DataFrame:
+    """Replace each personal element by its mask, and put its keyed hash beside it."""
+    columns: list[pl.Series] = []
+    for field in fields:
+        if not field.personal:
+            continue
+        plain = heads.get_column(field.name).str.to_uppercase()
+        columns.append(privacy.digest(plain).alias(f"{field.name}_digest"))
+    return heads.with_columns(columns).with_columns(
+        messages.mask(pl.col(field.name)).alias(field.name) for field in fields if field.personal
+    )
+
+
+IDENTITY_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+IDENTITY_CHECKS = "10X98765432"
+
+
+def identity_valid() -> pl.Expr:
+    """Whether a buyer's identity number of type 1 has a real birth date and its check digit.
+
+    Source: GB 11643 (ISO 7064 MOD 11-2). Numbers of another type are not judged.
+    """
+    number = pl.col("buyerIdNumber")
+    shaped = number.str.contains(r"^\d{17}[\dX]$")
+    digits = (number.str.slice(place, 1).cast(pl.Int32, strict=False) for place in range(17))
+    weighed = pl.sum_horizontal(
+        digit * weight for digit, weight in zip(digits, IDENTITY_WEIGHTS, strict=True)
+    )
+    check = pl.lit(IDENTITY_CHECKS).str.slice(weighed % 11, 1)
+    born = number.str.slice(6, 8).str.to_date("%Y%m%d", strict=False).is_not_null()
+    sound = (shaped & (check == number.str.slice(17, 1)) & born).fill_null(value=False)
+    return (pl.col("buyerIdType") != "1").fill_null(value=True) | sound

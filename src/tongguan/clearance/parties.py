@@ -1,0 +1,123 @@
+"""Who a document names, and who sent it: the rules party.unknown and party.mandate."""
+
+from datetime import date
+
+import polars as pl
+import psycopg
+
+from tongguan.clearance import findings as f
+from tongguan.clearance.intake import Body
+from tongguan.sharing import registry
+
+ROLES: dict[str, tuple[tuple[str, str | None, str], ...]] = {
+    "order": (("ebpCode", "ebpName", "platform"), ("ebcCode", "ebcName", "seller")),
+    "payment": (("payCode", "payName", "payment"),),
+    "waybill": (("logisticsCode", "logisticsName", "logistics"),),
+    "waybill-status": (("logisticsCode", "logisticsName", "logistics"),),
+    "inventory": (
+        ("ebpCode", "ebpName", "platform"),
+        ("ebcCode", "ebcName", "seller"),
+        ("logisticsCode", "logisticsName", "logistics"),
+        ("agentCode", "agentName", "declarant"),
+        ("assureCode", None, "guarantor"),
+    ),
+    "cancellation": (("agentCode", "agentName", "declarant"),),
+    "return": (("agentCode", "agentName", "declarant"),),
+    "delivery": (("operatorCode", "operatorName", "site"),),
+}
+"""Who must be filed, in what role: element of the code, element of the name, role."""
+
+SENDERS: dict[str, tuple[str, ...]] = {
+    "order": ("ebpCode", "ebcCode"),
+    "payment": ("payCode",),
+    "waybill": ("logisticsCode",),
+    "waybill-status": ("logisticsCode",),
+    "inventory": ("agentCode", "ebcCode"),
+    "cancellation": ("agentCode", "ebcCode"),
+    "return": ("agentCode", "ebcCode"),
+    "delivery": ("operatorCode",),
+}
+"""Whose document it is: these companies may send it, or whoever holds a mandate of the first."""
+
+
+def named(documents: pl.DataFrame, bodies: dict[str, Body]) -> pl.DataFrame:
+    """Every company the valid documents name (registry.PARTIES), in order of arrival."""
+    valid = documents.filter("valid").select("doc")
+    frames = [
+        bodies[kind]
+        .heads.join(valid, on="doc", how="semi")
+        .select(
+            "doc",
+            document=pl.lit(kind),
+            field=pl.lit(code),
+            role=pl.lit(role),
+            code=code,
+            name=name if name else pl.lit(None, dtype=pl.String),
+        )
+        for kind, roles in ROLES.items()
+        if kind in bodies
+        for code, name, role in roles
+    ]
+    return pl.concat([pl.DataFrame(schema=registry.PARTIES), *frames]).sort(
+        "doc", maintain_order=True
+    )
+
+
+def party_unknown(unknown: registry.Unknown, *, opened: bool) -> pl.DataFrame:
+    """party.unknown: an error in a closed registry; in an open one a warning, once a company."""
+    mentions = unknown.first if opened else unknown.every
+    expected = "a company filed as {}" + (" (now filed provisionally)" if opened else "")
+    return f.shaped(
+        mentions.select(
+            "document",
+            "field",
+            case="doc",
+            expected=pl.format(expected, pl.col("role")),
+            actual="code",
+        ),
+        rule="party.unknown",
+        severity=f.WARNING if opened else f.ERROR,
+        law="GACC notice 2018-194: platforms, payment and logistics firms and agents register",
+    )
+
+
+def party_mandate(
+    conn: psycopg.Connection,
+    documents: pl.DataFrame,
+    bodies: dict[str, Body],
+    senders: pl.DataFrame,
+    day: date,
+) -> pl.DataFrame:
+    """party.mandate: the transmitting company is a party of the document or holds its mandate.
+
+    senders: message, sender (copCode of BaseTransfer). Only a closed registry knows mandates.
+    """
+    found = []
+    for kind, elements in SENDERS.items():
+        if kind not in bodies:
+            continue
+        sent = (
+            documents.filter("valid")
+            .select("doc", "message")
+            .join(bodies[kind].heads.select("doc", *elements), on="doc")
+            .join(senders, on="message")
+            .filter(pl.all_horizontal(pl.col("sender").ne_missing(pl.col(e)) for e in elements))
+            .select("doc", principal=elements[0], agent="sender")
+        )
+        bare = registry.without_mandate(conn, sent.select("principal", "agent"), day)
+        refused = sent.join(bare, on=["principal", "agent"], how="semi")
+        found.append(
+            f.shaped(
+                refused.select(
+                    case="doc",
+                    expected=pl.format("{} itself, or a company it has mandated", "principal"),
+                    actual="agent",
+                ),
+                rule="party.mandate",
+                severity=f.ERROR,
+                document=kind,
+                field="copCode",
+                law="GACC notice 2018-194: data are sent by the company or whom it entrusts",
+            )
+        )
+    return f.together(found)

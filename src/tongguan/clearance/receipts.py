@@ -1,0 +1,266 @@
+"""Receipts: every event told to the sender of its document, as the standard prescribes.
+
+A receipt message holds up to 100 returns of one kind and one time for one receiver; the messages
+of a batch are numbered in causal order. They are stored in the transaction that makes the events
+true, and leave for files or the wire only after it is committed.
+"""
+
+import secrets
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import polars as pl
+import psycopg
+
+from tongguan import codes, messages, store
+from tongguan.clearance import dossier
+from tongguan.clearance.intake import Body, Incoming
+from tongguan.clearance.kinds import BY_NUMBER, KINDS, Kind
+from tongguan.clearance.settings import ZONE
+from tongguan.clearance.writing import numbers
+
+RETURNS_MOST = 100
+OWN = frozenset({"guid", "preNo", "invtNo", "returnStatus", "returnTime", "returnInfo"})
+"""Elements of a receipt that the window fills; the others echo the document."""
+ORIGINAL_MOST = 200_000
+"""Characters of a refused message that its CEB900 quotes."""
+FORMAT = "message.format"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A receipt message. id: its place among all receipts."""
+
+    id: int
+    type: str
+    receiver: str | None
+    documents: int
+    xml: bytes
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.id:012d}-{self.type}.xml"
+
+
+@cache
+def receipt_type(kind: Kind) -> messages.MessageType:
+    """The message type that answers documents of a kind."""
+    answer = messages.message_type(kind.message).receipt
+    assert answer is not None
+    return messages.message_type(answer)
+
+
+@cache
+def echoed(kind: Kind) -> tuple[str, ...]:
+    """Elements of the document that its receipt repeats."""
+    own = {field.name for field in messages.message_type(kind.message).head_fields}
+    return tuple(
+        field.name
+        for field in receipt_type(kind).head_fields
+        if field.name not in OWN and field.name in own
+    )
+
+
+def carries(kind: Kind, element: str) -> bool:
+    """Whether receipts of a kind have an element."""
+    return any(field.name == element for field in receipt_type(kind).head_fields)
+
+
+def guids(count: int) -> list[str]:
+    """New random identifiers, lower case as real receipts write them."""
+    raw = secrets.token_bytes(16 * count)
+    return [
+        str(uuid.UUID(bytes=raw[start : start + 16], version=4))
+        for start in range(0, 16 * count, 16)
+    ]
+
+
+def make(
+    conn: psycopg.Connection,
+    events: pl.DataFrame,
+    numbers_of: pl.DataFrame,
+    receivers: pl.DataFrame,
+    bodies: Mapping[str, Body],
+) -> Iterator[tuple[str, str | None, int, bytes]]:
+    """Receipt messages for events, in causal order: type, receiver, returns, bytes.
+
+    numbers_of: id, pre_no, invt_no. receivers: message_id, receiver. bodies: of documents of this
+    batch; those of stored ones are read.
+    """
+    told = events.join(receivers, on="message_id", how="left", maintain_order="left").join(
+        numbers_of, left_on="document_id", right_on="id", how="left", maintain_order="left"
+    )
+    returns = pl.concat(
+        [_returns(conn, BY_NUMBER[number], told, bodies) for number in _kinds(told)]
+        or [pl.DataFrame(schema={"at": pl.Int64, "kind": pl.Int64, "receiver": pl.String})]
+    )
+    if returns.is_empty():
+        return
+    group = ["at", "kind", "receiver"]
+    ordered = returns.sort(*group, "document_id", nulls_last=True).with_columns(
+        chunk=pl.int_range(pl.len()).over(group) // RETURNS_MOST
+    )
+    parts = ordered.group_by([*group, "chunk"], maintain_order=True).agg("fragment")
+    for (_, number, receiver, _, fragments), guid in zip(
+        parts.iter_rows(), guids(parts.height), strict=True
+    ):
+        type_ = receipt_type(BY_NUMBER[number]).type
+        yield type_, receiver, len(fragments), messages.message(type_, fragments, guid)
+
+
+def _kinds(events: pl.DataFrame) -> list[int]:
+    return events["kind"].unique().sort().to_list()
+
+
+def _returns(
+    conn: psycopg.Connection, kind: Kind, told: pl.DataFrame, bodies: Mapping[str, Body]
+) -> pl.DataFrame:
+    """The returns of one kind: at, kind, receiver, document_id, fragment."""
+    mine = told.filter(pl.col("kind") == kind.number)
+    ids = mine.select(id="document_id").unique(maintain_order=True).with_row_index("case")
+    echo = dossier.body_heads(conn, kind.name, ids, echoed(kind), bodies).drop("case")
+    mine = mine.join(echo, left_on="document_id", right_on="id", how="left", maintain_order="left")
+    type_ = receipt_type(kind)
+    invt = pl.col("invt_no") if kind == KINDS["inventory"] else pl.lit(None, dtype=pl.String)
+    own: dict[str, pl.Expr | pl.Series] = {
+        "guid": pl.Series(guids(mine.height), dtype=pl.String),
+        "preNo": pl.col("pre_no"),
+        "invtNo": pl.when(pl.col("after") >= RECEIVED_BY_CUSTOMS).then(invt),
+        "returnStatus": pl.col("after").cast(pl.String),
+        "returnTime": return_time(),
+        "returnInfo": pl.coalesce("info", _standard()),
+    }
+    known = set(mine.columns)
+    filled = mine.with_columns(
+        _fitting(own.get(f.name, pl.col(f.name) if f.name in known else pl.lit(None)), f)
+        for f in type_.head_fields
+    )
+    fragments = messages.render(type_.type, filled.select(f.name for f in type_.head_fields))
+    return mine.select("at", "kind", "receiver", "document_id").with_columns(
+        fragment=fragments.alias("fragment")
+    )
+
+
+RECEIVED_BY_CUSTOMS = 120
+"""From this status on a list has its number."""
+
+
+def _fitting(value: pl.Expr | pl.Series, field: messages.Field) -> pl.Expr:
+    """A value cut to what the receipt's element may hold (a refused one may be too long)."""
+    expression = pl.lit(value) if isinstance(value, pl.Series) else value
+    text = expression.cast(pl.String)
+    if field.most is not None:
+        text = text.str.head(field.most)
+    return text.alias(field.name)
+
+
+def _standard() -> pl.Expr:
+    """The text of a status that needs no words of its own."""
+    texts = {
+        status: codes.receipt(status).info() for status in (100, 120, 300, 399, 400, 500, 800, 899)
+    }
+    return pl.col("after").replace_strict(texts, default=None, return_dtype=pl.String)
+
+
+def return_time() -> pl.Expr:
+    """returnTime: the event's time in Asia/Shanghai as YYYYMMDDhhmmssSSS."""
+    return (
+        pl.from_epoch(pl.col("at"), time_unit="ms")
+        .dt.replace_time_zone("UTC")
+        .dt.convert_time_zone(ZONE.key)
+        .dt.strftime("%Y%m%d%H%M%S%3f")
+    )
+
+
+def format_refusal(message: Incoming, at_ms: int) -> bytes:
+    """CEB900: what is wrong with a message as a whole, and the message itself."""
+    rule = codes.rule(FORMAT)
+    found = [finding for finding in message.parsed.findings if finding.position is None]
+    said = "".join(
+        f"[Code:{rule.id};Desc:{rule.zh}(应为:{finding.expected},实为:{finding.actual})]"
+        for finding in found
+    )
+    type_ = messages.message_type("CEB900")
+    at = datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(ZONE)
+    parsed = message.parsed
+    values = {
+        "guid": guids(1)[0],
+        "returnStatus": rule.code("order"),
+        "returnInfo": said,
+        "returnTime": f"{at:%Y%m%d%H%M%S}{at_ms % 1000:03d}",
+        "oriCopMsgId": (parsed.envelope or {}).get("CopMsgId") or parsed.guid or "",
+        "oriMessageType": f"{parsed.type}Message" if parsed.type else "Unknown",
+        "oriBizMessage": _legible(message.original or b""),
+    }
+    frame = pl.DataFrame(
+        {name: [text] for name, text in values.items()},
+        schema=dict.fromkeys(values, pl.String),
+    )
+    fitted = frame.select(_fitting(pl.col(f.name), f) for f in type_.head_fields)
+    return messages.message("CEB900", messages.render("CEB900", fitted).to_list(), guids(1)[0])
+
+
+def _legible(data: bytes) -> str:
+    """Bytes as text that XML can carry; what it cannot is shown as the replacement character."""
+    text = data[: 4 * ORIGINAL_MOST].decode("utf-8", errors="replace")[:ORIGINAL_MOST]
+    return "".join(
+        c if c in "\t\n\r" or (c >= " " and c not in "\ufffe\uffff") else "�" for c in text
+    )
+
+
+def write(
+    conn: psycopg.Connection,
+    batch_id: int,
+    made: Sequence[tuple[str, str | None, int, bytes]],
+    refused: Sequence[tuple[bytes, bytes]],
+) -> list[Receipt]:
+    """Store receipts in order. refused: (CEB900 in clear, sealed): it quotes personal data."""
+    ids = numbers(conn, "receipt_id", len(made) + len(refused))
+    kept = [
+        Receipt(number, type_, receiver, count, xml)
+        for number, (type_, receiver, count, xml) in zip(ids, made, strict=False)
+    ]
+    turned = [
+        Receipt(number, "CEB900", None, 1, xml)
+        for number, (xml, _) in zip(ids[len(made) :], refused, strict=True)
+    ]
+    everything = kept + turned
+    if everything:
+        frame = pl.DataFrame(
+            {
+                "id": [r.id for r in everything],
+                "batch_id": [batch_id] * len(everything),
+                "receiver": [r.receiver for r in everything],
+                "type": [r.type for r in everything],
+                "documents": [r.documents for r in everything],
+                "xml": [r.xml.decode() for r in kept] + [None] * len(turned),
+                "sealed": [None] * len(kept) + [sealed for _, sealed in refused],
+            },
+            schema={
+                "id": pl.Int64,
+                "batch_id": pl.Int64,
+                "receiver": pl.String,
+                "type": pl.String,
+                "documents": pl.Int64,
+                "xml": pl.String,
+                "sealed": pl.Binary,
+            },
+        )
+        store.copy(conn, "receipt", frame)
+    return everything
+
+
+def to_files(receipts: Sequence[Receipt], folder: Path) -> None:
+    """Write receipts as files, whole or not at all; one that is there already is left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for receipt in receipts:
+        final = folder / receipt.file_name
+        if final.exists():
+            continue
+        part = final.with_suffix(".part")
+        part.write_bytes(receipt.xml)
+        part.replace(final)

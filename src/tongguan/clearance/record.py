@@ -1,0 +1,263 @@
+"""One batch, one transaction: messages, documents, decisions and receipts land together.
+
+Nothing here waits for another worker. What was read is checked again by what is written: a
+document changed meanwhile, a year moved meanwhile or a key taken meanwhile make the transaction
+fail (``writing.Conflict`` or a unique violation), and ``store.transact`` runs it anew.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import psycopg
+
+from tongguan.clearance import findings as f
+from tongguan.clearance import parties, receipts, steps, texts, writing
+from tongguan.clearance.dossier import LIFE, ready_lists
+from tongguan.clearance.intake import POSITIONS, Batch, Body
+from tongguan.clearance.kinds import KINDS
+from tongguan.clearance.rounds import Round, decide_lists, expired, rounds, run
+from tongguan.clearance.settings import Settings
+from tongguan.clearance.steps import DECLARED, DRAFT, SAVED
+from tongguan.clearance.writing import numbers
+from tongguan.sharing import registry
+
+Seal = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a transaction left behind: its batch and the receipts, to be sent once it is durable."""
+
+    batch_id: int
+    messages: int
+    documents: int
+    receipts: list[receipts.Receipt]
+
+
+def record(conn: psycopg.Connection, batch: Batch, settings: Settings, seal: Seal) -> Recorded:
+    """Record a prepared batch in the transaction that is open on ``conn``."""
+    batch = without_known(conn, batch)
+    [batch_id] = numbers(conn, "batch_id", 1)
+    writing.write_batch(conn, batch_id, settings)
+    message_ids = numbers(conn, "message_id", len(batch.incoming))
+    writing.write_messages(conn, batch.incoming, message_ids, batch_id)
+    writing.write_message_findings(conn, batch.incoming, message_ids, settings)
+    documents = _identified(conn, batch.documents, message_ids, settings)
+    bodies = _with_doc(batch.bodies, documents)
+    form = _form_findings(conn, batch, documents, bodies, settings)
+    faulty = f.faulty(form)
+    good = documents.filter("valid").join(
+        faulty, left_on="doc", right_on="case", how="anti", maintain_order="left"
+    )
+    bad = documents.join(good.select("doc"), on="doc", how="anti", maintain_order="left")
+    writing.write_bodies(conn, bodies, good)
+    parts = [_turned_away(bad, form, settings), _kept(good, settings)]
+    for part in parts:
+        _write(conn, part, batch_id, settings)
+    for fresh in rounds(conn, good.filter(pl.col("app_status") == DECLARED)):
+        part = run(conn, fresh, bodies, settings)
+        _write(conn, part, batch_id, settings)
+        parts.append(part)
+    refused = [
+        receipts.format_refusal(message, settings.at_ms)
+        for message in batch.incoming
+        if message.parsed.refused
+    ]
+    return Recorded(
+        batch_id,
+        len(batch.incoming),
+        documents.height,
+        _tell(conn, batch_id, parts, form, documents, bodies, [(x, seal(x)) for x in refused]),
+    )
+
+
+def sweep(conn: psycopg.Connection, settings: Settings) -> Recorded:
+    """Decide waiting lists that are complete; refuse those whose match window has ended."""
+    [batch_id] = numbers(conn, "batch_id", 1)
+    writing.write_batch(conn, batch_id, settings)
+    none_new = pl.DataFrame(schema=_DOCUMENTS)
+    ready = Round(none_new)
+    nobody = pl.DataFrame(schema=LIFE)
+    decide_lists(conn, ready, ready_lists(conn), nobody, {}, settings)
+    _write(conn, ready, batch_id, settings)
+    late = expired(conn, settings)
+    late.documents = none_new
+    _write(conn, late, batch_id, settings)
+    told = _tell(conn, batch_id, [ready, late], f.none(), none_new, {}, [])
+    return Recorded(batch_id, 0, 0, told)
+
+
+# ── what arrives ────────────────────────────────────────────────────────────────────────────
+
+
+def without_known(conn: psycopg.Connection, batch: Batch) -> Batch:
+    """Drop messages that another batch recorded while this one was being prepared."""
+    digests = [message.digest for message in batch.incoming]
+    sql = "SELECT digest FROM message WHERE digest = ANY(%s)"
+    known = {row[0] for row in conn.execute(sql, (digests,))}
+    if not known:
+        return batch
+    kept = [place for place, m in enumerate(batch.incoming) if m.digest not in known]
+    places = pl.DataFrame({"message": kept}, schema={"message": pl.Int64}).with_row_index("now")
+
+    def renumber(frame: pl.DataFrame) -> pl.DataFrame:
+        numbered = frame.with_columns(message=pl.col("case") // POSITIONS)
+        now = pl.col("now").cast(pl.Int64)
+        return (
+            numbered.join(places, on="message", maintain_order="left")
+            .with_columns(case=now * POSITIONS + pl.col("case") % POSITIONS, message=now)
+            .drop("now")
+        )
+
+    def body(old: Body) -> Body:
+        lines = None if old.lines is None else renumber(old.lines)
+        return Body(old.kind, renumber(old.heads), lines)
+
+    again = [(m.name, m.digest) for m in batch.incoming if m.digest in known]
+    return Batch(
+        [batch.incoming[place] for place in kept],
+        [*batch.repeated, *again],
+        renumber(batch.documents),
+        {name: body(old) for name, old in batch.bodies.items()},
+        renumber(batch.findings).drop("message"),
+    )
+
+
+_DOCUMENTS: dict[str, Any] = {
+    "doc": pl.Int64,
+    "case": pl.Int64,
+    "message": pl.Int64,
+    "message_id": pl.Int64,
+    "position": pl.Int64,
+    "kind": pl.Int64,
+    **{f"{pair}_{side}": pl.String for pair in ("key", "ref", "way", "cop") for side in "ab"},
+    "order_no": pl.String,
+    "guid": pl.String,
+    "app_type": pl.Int64,
+    "app_status": pl.Int64,
+    "app_time": pl.String,
+    "pre_no": pl.String,
+    "valid": pl.Boolean,
+}
+"""The documents of a batch once they have their ids."""
+
+
+def _identified(
+    conn: psycopg.Connection, documents: pl.DataFrame, message_ids: list[int], settings: Settings
+) -> pl.DataFrame:
+    """Give each document its id, its message's id and, where its receipt has one, a preNo.
+
+    preNo: B, the day, nine digits (CEB specification); one the sender gave is kept.
+    """
+    frame = documents.with_columns(
+        doc=pl.Series(numbers(conn, "document_id", documents.height), dtype=pl.Int64),
+        message_id=pl.Series(message_ids, dtype=pl.Int64).gather(documents["message"]),
+    )
+    numbered = [kind.number for kind in KINDS.values() if receipts.carries(kind, "preNo")]
+    needs = frame.filter(pl.col("kind").is_in(numbered) & pl.col("pre_no").is_null())
+    day = settings.day.strftime("%Y%m%d")
+    made = [f"B{day}{serial:09d}" for serial in numbers(conn, "pre_serial", needs.height)]
+    given = needs.select("doc", made=pl.Series(made, dtype=pl.String))
+    joined = frame.join(given, on="doc", how="left", maintain_order="left")
+    return joined.with_columns(pre_no=pl.coalesce("pre_no", "made")).select(*_DOCUMENTS)
+
+
+def _with_doc(bodies: dict[str, Body], documents: pl.DataFrame) -> dict[str, Body]:
+    ids = documents.select("case", "doc")
+
+    def numbered(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.join(ids, on="case", maintain_order="left")
+
+    return {
+        name: Body(
+            body.kind, numbered(body.heads), None if body.lines is None else numbered(body.lines)
+        )
+        for name, body in bodies.items()
+    }
+
+
+def _form_findings(
+    conn: psycopg.Connection,
+    batch: Batch,
+    documents: pl.DataFrame,
+    bodies: dict[str, Body],
+    settings: Settings,
+) -> pl.DataFrame:
+    """What is wrong with the form of documents and with who is named in them (case = doc)."""
+    ids = documents.select("case", "doc")
+    found = batch.findings.join(ids, on="case", maintain_order="left")
+    unknown = registry.unknown(conn, parties.named(documents, bodies))
+    opened = settings.registry == "open"
+    about = [
+        f.shaped(found.drop("case").rename({"doc": "case"})),
+        parties.party_unknown(unknown, opened=opened),
+    ]
+    if opened:
+        registry.file_provisionally(conn, unknown.first, settings.at_ms)
+    else:
+        senders = [message.parsed.transfer.get("copCode") for message in batch.incoming]
+        sent = pl.DataFrame({"sender": senders}, schema={"sender": pl.String}).with_row_index(
+            "message"
+        )
+        sent = sent.with_columns(pl.col("message").cast(pl.Int64))
+        about.append(parties.party_mandate(conn, documents, bodies, sent, settings.day))
+    return f.together(about)
+
+
+def _turned_away(bad: pl.DataFrame, form: pl.DataFrame, settings: Settings) -> Round:
+    """Documents refused for their form: one event to the negative code of the first finding."""
+    said = texts.refusals(form)
+    events = bad.join(said, left_on="doc", right_on="case", maintain_order="left")
+    never = bad.with_columns(current=pl.lit(value=False))
+    first = steps.first(events, pl.col("status"), settings.at_ms)
+    return Round(never, events=[first])
+
+
+def _kept(good: pl.DataFrame, settings: Settings) -> Round:
+    """Drafts: kept at 1, they hold no key and take part in nothing."""
+    drafts = good.filter(pl.col("app_status") == DRAFT).with_columns(
+        current=pl.lit(value=False), info=texts.acceptance(SAVED)
+    )
+    first = steps.first(drafts, pl.lit(SAVED, dtype=pl.Int64), settings.at_ms)
+    return Round(drafts, events=[first])
+
+
+# ── what is written ─────────────────────────────────────────────────────────────────────────
+
+
+def _write(conn: psycopg.Connection, part: Round, batch_id: int, settings: Settings) -> None:
+    """A round's state, so that the next round can read it."""
+    writing.write_superseded(conn, part.superseded)
+    events = pl.concat([steps.none(), *part.events])
+    invt = pl.concat([pl.DataFrame(schema=_INVT), *part.invt])
+    writing.write_documents(conn, part.documents, events, invt, batch_id)
+    for complete, decisions in part.decided:
+        writing.write_decisions(conn, complete, decisions, batch_id, settings)
+
+
+_INVT: dict[str, Any] = {"id": pl.Int64, "invt_no": pl.String}
+
+
+def _tell(
+    conn: psycopg.Connection,
+    batch_id: int,
+    parts: list[Round],
+    form: pl.DataFrame,
+    documents: pl.DataFrame,
+    bodies: dict[str, Body],
+    refused: list[tuple[bytes, bytes]],
+) -> list[receipts.Receipt]:
+    """Findings and receipts of all rounds of a batch."""
+    events = pl.concat([steps.none(), *(event for part in parts for event in part.events)])
+    message_of = events.select(doc="document_id", message_id="message_id").unique("doc")
+    findings = f.together([form, *(found for part in parts for found in part.findings)])
+    writing.write_findings(conn, findings, message_of)
+    invt = pl.concat(
+        [pl.DataFrame(schema=_INVT), *(given for part in parts for given in part.invt)]
+    )
+    receivers = writing.receivers(conn, events["message_id"].unique())
+    numbers_of = writing.numbers_of(conn, events["document_id"].unique(), documents, invt)
+    made = receipts.make(conn, events, numbers_of, receivers, bodies)
+    return receipts.write(conn, batch_id, list(made), refused)

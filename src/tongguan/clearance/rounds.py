@@ -1,0 +1,201 @@
+"""Rounds: how the documents of one batch are taken and decided as if they came one by one.
+
+A round ends before a change, a deletion or a re-sent list whose list could already have been
+decided, so that the outcome does not depend on how many documents share a batch.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+import psycopg
+
+from tongguan import store
+from tongguan.clearance import dossier, steps, texts
+from tongguan.clearance import findings as f
+from tongguan.clearance.accept import KEY, NEW, accept
+from tongguan.clearance.decide import Decisions, buyer_key, decide
+from tongguan.clearance.dossier import Complete
+from tongguan.clearance.intake import Body
+from tongguan.clearance.kinds import KINDS
+from tongguan.clearance.settings import Settings
+from tongguan.clearance.steps import ACCEPTED, PASSED, RECEIVED, REFUSED, RELEASED
+from tongguan.clearance.writing import numbers
+
+INVENTORY = KINDS["inventory"].number
+RECEIVED_AT_ONCE = (KINDS["waybill-status"].number, KINDS["delivery"].number)
+"""Kinds that customs receives as they are, without a list to match them."""
+
+
+@dataclass(slots=True)
+class Round:
+    """What one round writes.
+
+    documents: the new documents with ``current``. superseded: ids that are current no more.
+    invt: id, invt_no of lists received. decided: one entry per decision pass.
+    """
+
+    documents: pl.DataFrame
+    superseded: list[int] = field(default_factory=list)
+    events: list[pl.DataFrame] = field(default_factory=list)
+    findings: list[pl.DataFrame] = field(default_factory=list)
+    invt: list[pl.DataFrame] = field(default_factory=list)
+    decided: list[tuple[Complete, Decisions]] = field(default_factory=list)
+
+
+def rounds(conn: psycopg.Connection, declared: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Cut declared documents, in order of arrival, into rounds.
+
+    A document that meets an earlier one (a change, a deletion, a list sent twice) begins a round
+    if a list of its order number came before it in this round, or waits in the database while
+    another document of that order came before it in this round.
+    """
+    resent = (pl.col("kind") == INVENTORY) & (pl.len().over(KEY) > 1)
+    meeting = declared.filter((pl.col("app_type") != NEW) | resent)
+    if meeting.is_empty():
+        if declared.height:
+            yield declared
+        return
+    orders = meeting["order_no"].drop_nulls().unique().to_list()
+    waiting = pl.col("order_no").is_in(_orders_with_waiting_list(conn, orders))
+    deciding = declared.filter((pl.col("kind") == INVENTORY) | waiting)
+    cases: dict[str, list[int]] = {
+        number: sorted(found)
+        for number, found in deciding.group_by("order_no").agg("case").iter_rows()
+    }
+    start = 0
+    for case, number in meeting.select("case", "order_no").iter_rows():
+        if any(start <= other < case for other in cases.get(number, ())):
+            yield declared.filter(pl.col("case").is_between(start, case, closed="left"))
+            start = case
+    yield declared.filter(pl.col("case") >= start)
+
+
+def _orders_with_waiting_list(conn: psycopg.Connection, order_numbers: list[str]) -> list[str]:
+    sql = f"""SELECT DISTINCT ref_b FROM document
+        WHERE kind = {INVENTORY} AND current AND status = 2 AND ref_b = ANY(%s)"""  # noqa: S608
+    return [row[0] for row in conn.execute(sql, (order_numbers,))]
+
+
+def run(
+    conn: psycopg.Connection,
+    fresh: pl.DataFrame,
+    bodies: Mapping[str, Body],
+    settings: Settings,
+) -> Round:
+    """Take the documents of one round, and decide what they complete."""
+    taken = accept(fresh, _met(conn, fresh))
+    fresh = fresh.join(taken.documents, on="doc", maintain_order="left")
+    part = Round(fresh, superseded=taken.superseded, findings=[taken.findings])
+    refusals = texts.refusals(taken.findings)
+    accepted = fresh.filter("accepted").with_columns(info=texts.acceptance())
+    refused = fresh.filter(~pl.col("accepted")).join(refusals, left_on="doc", right_on="case")
+    part.events += [
+        steps.first(accepted, pl.lit(ACCEPTED, dtype=pl.Int64), settings.at_ms),
+        steps.first(refused, pl.col("status"), settings.at_ms),
+    ]
+    current = accepted.filter("current")
+    life = current.select(
+        *(name for name in dossier.LIFE if name in current.columns),
+        id="doc",
+        seq=pl.lit(1, dtype=pl.Int64),
+        at=pl.lit(settings.at_ms, dtype=pl.Int64),
+        arrival="case",
+    ).select(*dossier.LIFE)
+    lists = dossier.touched_lists(conn, life)
+    lists = lists.filter(~pl.col("id").is_in(taken.superseded))
+    decide_lists(conn, part, lists, life, bodies, settings)
+    at_once = life.filter(pl.col("kind").is_in(RECEIVED_AT_ONCE))
+    part.events.append(steps.on(at_once, 1, ACCEPTED, RECEIVED, settings.at_ms))
+    return part
+
+
+def _met(conn: psycopg.Connection, documents: pl.DataFrame) -> pl.DataFrame:
+    """The current documents that arriving ones meet: same kind, same key."""
+    sql = """SELECT d.id, d.kind, d.key_a, d.key_b, d.status, d.app_time
+        FROM unnest(%(kind)s::smallint[], %(a)s::text[], %(b)s::text[]) AS k(kind, a, b)
+        JOIN document d ON d.kind = k.kind AND d.key_b = k.b AND d.key_a = k.a AND d.current"""
+    keys = documents.select(*KEY).unique(maintain_order=True)
+    params = dict(zip(("kind", "a", "b"), (keys[name].to_list() for name in KEY), strict=True))
+    numbers_, words = ("id", "kind", "status"), ("key_a", "key_b", "app_time")
+    schema = dict.fromkeys(numbers_, pl.Int64) | dict.fromkeys(words, pl.String)
+    order = ("id", "kind", "key_a", "key_b", "status", "app_time")
+    return store.fetch(conn, sql, params, {name: schema[name] for name in order})
+
+
+def decide_lists(
+    conn: psycopg.Connection,
+    part: Round,
+    lists: pl.DataFrame,
+    fresh: pl.DataFrame,
+    bodies: Mapping[str, Body],
+    settings: Settings,
+) -> None:
+    """Decide those of the lists that are complete, and add what follows to the round."""
+    complete = dossier.complete(conn, lists, fresh, bodies)
+    if complete is None:
+        return
+    decisions = decide(complete.dossiers, settings.law, _used(conn, complete, settings))
+    inventories = complete.members.filter(pl.col("kind") == INVENTORY).select("case", doc="id")
+    found = decisions.findings.join(inventories, on="case", maintain_order="left")
+    findings = f.shaped(found.drop("case").rename({"doc": "case"}))
+    part.findings.append(findings)
+    part.decided.append((complete, decisions))
+    members = complete.members.join(decisions.heads.select("case", "refused"), on="case")
+    is_list = pl.col("kind") == INVENTORY
+    turned = members.filter(is_list & pl.col("refused"))
+    passed = members.filter(~pl.col("refused"))
+    released = passed.filter(is_list)
+    refusals = texts.refusals(findings).select(document_id="case", said="info")
+    back = steps.on(turned, 1, ACCEPTED, REFUSED, settings.at_ms)
+    part.events += [
+        back.join(refusals, on="document_id", maintain_order="left")
+        .with_columns(info="said")
+        .select(*steps.EVENTS),
+        steps.on(passed, 1, ACCEPTED, RECEIVED, settings.at_ms),
+        steps.on(released, 2, RECEIVED, PASSED, settings.at_ms),
+        steps.on(released, 3, PASSED, RELEASED, settings.at_ms),
+    ]
+    part.invt.append(_invt_numbers(conn, released, bodies, settings))
+
+
+def _used(conn: psycopg.Connection, complete: Complete, settings: Settings) -> pl.DataFrame:
+    """What the buyers' calendar year holds: buyer, used_fen."""
+    buyers = complete.dossiers.heads.select(buyer=buyer_key()).unique()["buyer"].to_list()
+    sql = "SELECT buyer, used_fen FROM allowance WHERE year = %(year)s AND buyer = ANY(%(who)s)"
+    schema = {"buyer": pl.String, "used_fen": pl.Int64}
+    return store.fetch(conn, sql, {"year": settings.day.year, "who": buyers}, schema)
+
+
+def _invt_numbers(
+    conn: psycopg.Connection,
+    lists: pl.DataFrame,
+    bodies: Mapping[str, Body],
+    settings: Settings,
+) -> pl.DataFrame:
+    """invtNo of lists received: customs office, year, I, nine digits (CEB specification)."""
+    offices = dossier.body_heads(
+        conn, "inventory", lists.select("case", "id"), ("customsCode",), bodies
+    ).sort("case")
+    serials = numbers(conn, "invt_serial", offices.height)
+    tail = [f"{settings.day.year}I{serial:09d}" for serial in serials]
+    return offices.select("id", invt_no=pl.col("customsCode") + pl.Series(tail, dtype=pl.String))
+
+
+def expired(conn: psycopg.Connection, settings: Settings) -> Round:
+    """Refuse the lists whose match window has ended, naming the documents that never came."""
+    waiting = dossier.waiting_since(conn, settings.at_ms - settings.match_window_ms)
+    part = Round(pl.DataFrame())
+    if waiting.is_empty():
+        return part
+    missing = dossier.missing(conn, waiting)
+    findings = f.shaped(missing.rename({"id": "case"}), severity=f.ERROR)
+    refusals = texts.refusals(findings).select(document_id="case", said="info")
+    part.findings.append(findings)
+    part.events.append(
+        steps.on(waiting, 1, ACCEPTED, REFUSED, settings.at_ms)
+        .join(refusals, on="document_id", maintain_order="left")
+        .with_columns(info="said")
+        .select(*steps.EVENTS)
+    )
+    return part

@@ -1,0 +1,125 @@
+"""Clearing: from files to durable decisions and receipts, batch by batch."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+import psycopg
+
+from tongguan import messages, store
+from tongguan.clearance import lawbook, models, receipts
+from tongguan.clearance.intake import Privacy, Source, prepared
+from tongguan.clearance.record import record, sweep
+from tongguan.clearance.settings import ZONE, Settings
+from tongguan.sharing import registry
+
+
+@dataclass(slots=True)
+class Run:
+    """What one ``clear`` did. digests: of all messages it was given, in order of arrival."""
+
+    files: int = 0
+    messages: int = 0
+    documents: int = 0
+    receipts: int = 0
+    repeated: int = 0
+    digests: list[tuple[str, str]] = field(default_factory=list)
+
+
+Progress = Callable[[int, Run], None]
+
+
+def prepare_database(database: store.Database) -> None:
+    """Bring the tables of the rooms this job stands on up to date."""
+    with database.borrow() as conn:
+        store.migrate(conn, "sharing", registry.STEPS)
+        store.migrate(conn, "clearance", models.steps())
+        conn.commit()
+
+
+def settings(
+    database: store.Database,
+    at: datetime,
+    signatures: str = "checked",
+    registry: str = "open",
+) -> Settings:
+    """The law of the day of ``at`` as this database has it. Raises policy.OutsideKnown."""
+    built = store.transact(database, lawbook.current)
+    law = built.on(at.astimezone(ZONE).date())
+    return Settings(at, law, built.hash, signatures, registry)
+
+
+def privacy(vault: store.Vault) -> Privacy:
+    """Personal data sealed and hashed with this vault's key."""
+
+    def digest(column: pl.Series) -> pl.Series:
+        return pl.Series(vault.digest(column.to_list()), dtype=pl.String)
+
+    return Privacy(vault.seal, digest)
+
+
+def clear(
+    database: store.Database,
+    vault: store.Vault,
+    found: Sequence[Source],
+    decided_under: Settings,
+    receipts_folder: Path | None = None,
+    progress: Progress = lambda files, run: None,
+    limits: messages.Limits | None = None,
+) -> Run:
+    """Clear messages from files: parse, match, decide, release, answer.
+
+    Each batch is one transaction; a receipt is written to a file only after it. A message that
+    came before (same bytes) is answered by what was decided then. Stopped at any point, a second
+    call with the same files finishes the work. Raises store.Unavailable when the database or the
+    disk fails; what was committed stays.
+    """
+    run = Run()
+    guard = privacy(vault)
+    with database.connect(autocommit=True) as reader:
+
+        def known(digests: list[str]) -> set[str]:
+            sql = "SELECT digest FROM message WHERE digest = ANY(%s)"
+            return {row[0] for row in reader.execute(sql, (digests,))}
+
+        for batch in prepared(found, known, guard, limits or messages.Limits()):
+            work = partial(record, batch=batch, settings=decided_under, seal=vault.seal)
+            done = store.transact(database, work)
+            run.messages += done.messages
+            run.documents += done.documents
+            run.repeated += len(batch.repeated)
+            run.digests += [(m.name, m.digest) for m in batch.incoming] + batch.repeated
+            run.files += len(batch.incoming) + len(batch.repeated)
+            _deliver(run, done.receipts, receipts_folder)
+            if receipts_folder is not None and batch.repeated:
+                again = [digest for _, digest in batch.repeated]
+                receipts.to_files(_stored_receipts(reader, vault, again), receipts_folder)
+            progress(run.files, run)
+    _deliver(
+        run, store.transact(database, lambda c: sweep(c, decided_under)).receipts, receipts_folder
+    )
+    return run
+
+
+def _deliver(run: Run, told: Sequence[receipts.Receipt], folder: Path | None) -> None:
+    run.receipts += len(told)
+    if folder is not None:
+        with store.environment():
+            receipts.to_files(told, folder)
+
+
+def _stored_receipts(
+    conn: psycopg.Connection, vault: store.Vault, digests: Iterable[str]
+) -> list[receipts.Receipt]:
+    """The receipts of the batches in which these messages were recorded."""
+    sql = """SELECT r.id, r.type, r.receiver, r.documents, r.xml, r.sealed FROM receipt r
+        WHERE r.batch_id IN (SELECT batch_id FROM message WHERE digest = ANY(%s)) ORDER BY r.id"""
+    return [
+        receipts.Receipt(
+            id_, type_, receiver, count, xml.encode() if sealed is None else vault.unseal(sealed)
+        )
+        for id_, type_, receiver, count, xml, sealed in conn.execute(sql, (list(digests),))
+    ]

@@ -1,0 +1,40 @@
+"""What a run decides under: the time, the law of its day, and how strict the window is."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from tongguan import policy
+
+ZONE = ZoneInfo("Asia/Shanghai")
+
+SIGNATURES = ("required", "checked", "ignored")
+REGISTRIES = ("open", "closed")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """at: aware. policy_hash: of the whole policy. signatures, registry: see the constants."""
+
+    at: datetime
+    law: policy.Law
+    policy_hash: str
+    signatures: str = "checked"
+    registry: str = "open"
+
+    @property
+    def day(self) -> date:
+        """The day of acceptance, in Asia/Shanghai."""
+        return self.at.astimezone(ZONE).date()
+
+    @property
+    def at_ms(self) -> int:
+        """Milliseconds since 1970 UTC, exactly."""
+        return int(self.at.replace(microsecond=0).timestamp()) * 1000 + (
+            self.at.microsecond // 1000
+        )
+
+    @property
+    def match_window_ms(self) -> int:
+        """How long a list waits for its documents."""
+        return int(self.law.value("matching.window-days").number) * 86_400_000

@@ -1,0 +1,297 @@
+"""Writing a batch down: columns to rows, by COPY where rows are new.
+
+Events are written before the documents they belong to: the database checks that each document is
+where its last event says.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+import psycopg
+
+from tongguan import store
+from tongguan.clearance import findings as f
+from tongguan.clearance import steps
+from tongguan.clearance.decide import Decisions
+from tongguan.clearance.dossier import Complete
+from tongguan.clearance.intake import Body, Incoming
+from tongguan.clearance.kinds import BY_MESSAGE, KINDS
+from tongguan.clearance.models import head_table, line_table
+from tongguan.clearance.settings import Settings
+from tongguan.codes import Finding
+
+DOCUMENT_COLUMNS = (
+    *("id", "kind", "message_id", "position", "key_a", "key_b", "ref_a", "ref_b"),
+    *("way_a", "way_b", "cop_a", "cop_b", "guid", "app_type", "app_time", "status", "seq"),
+    *("at", "current", "pre_no", "invt_no"),
+)
+DECISION_AMOUNTS = (
+    *("value_fen", "duty_fen", "consumption_fen", "vat_fen", "total_fen", "counted_fen"),
+    *("used_before_fen", "used_after_fen"),
+)
+TAX_LINE_AMOUNTS = (
+    *("goods_fen", "charges_fen", "basis_fen", "duty_fen", "consumption_fen", "vat_fen"),
+    "parcel_tax_fen",
+)
+
+
+class Conflict(psycopg.errors.SerializationFailure):
+    """Another worker changed what this transaction had read; it must run anew."""
+
+
+def numbers(conn: psycopg.Connection, sequence: str, count: int) -> list[int]:
+    """The next numbers of a sequence; transactions that fail leave gaps."""
+    if not count:
+        return []
+    sql = "SELECT array_agg(nextval(%s::regclass)) FROM generate_series(1, %s)"
+    row = conn.execute(sql, (sequence, count)).fetchone()
+    assert row is not None
+    return list(row[0])
+
+
+def write_batch(conn: psycopg.Connection, batch_id: int, settings: Settings) -> None:
+    conn.execute("INSERT INTO batch (id, at) VALUES (%s, %s)", (batch_id, settings.at_ms))
+
+
+def write_messages(
+    conn: psycopg.Connection, incoming: Sequence[Incoming], ids: list[int], batch_id: int
+) -> None:
+    parsed = [message.parsed for message in incoming]
+    frame = pl.DataFrame(
+        {
+            "id": ids,
+            "batch_id": [batch_id] * len(ids),
+            "digest": [message.digest for message in incoming],
+            "name": [message.name for message in incoming],
+            "type": [p.type for p in parsed],
+            "edition": [p.edition for p in parsed],
+            "guid": [p.guid for p in parsed],
+            "sender": [p.transfer.get("copCode") for p in parsed],
+            "receiver": [p.transfer.get("dxpId") for p in parsed],
+            "signed": [p.signed for p in parsed],
+            "documents": [0 if p.refused else p.documents for p in parsed],
+            "refused": [p.refused for p in parsed],
+            "sealed": [message.sealed for message in incoming],
+        },
+        schema_overrides={"guid": pl.String, "sender": pl.String, "receiver": pl.String}
+        | {"type": pl.String, "edition": pl.String},
+    )
+    store.copy(conn, "message", frame)
+
+
+def write_bodies(conn: psycopg.Connection, bodies: Mapping[str, Body], good: pl.DataFrame) -> None:
+    """Heads and lines of documents that keep their form; a refused one keeps its sealed message."""
+    kept = good.select("doc")
+    for body in bodies.values():
+        named = [name for name in body.heads.columns if name not in _NOT_STORED]
+        heads = body.heads.join(kept, on="doc", how="semi", maintain_order="left")
+        if heads.is_empty():
+            continue
+        store.copy(conn, head_table(body.kind), heads.select("doc", *named).rename(_ID))
+        if body.lines is not None:
+            named = [name for name in body.lines.columns if name not in _NOT_STORED]
+            lines = body.lines.join(kept, on="doc", how="semi", maintain_order="left")
+            store.copy(conn, line_table(body.kind), lines.select("doc", *named).rename(_ID))
+
+
+_ID = {"doc": "document_id"}
+_NOT_STORED = {"doc", "case", "message", "position", "valid"}
+
+
+def write_superseded(conn: psycopg.Connection, ids: list[int]) -> None:
+    """Let documents give up their key; they keep their status and their history."""
+    if not ids:
+        return
+    sql = "UPDATE document SET current = false WHERE id = ANY(%s) AND current"
+    _expect(conn.execute(sql, (sorted(ids),)).rowcount, len(ids))
+
+
+def write_documents(
+    conn: psycopg.Connection,
+    documents: pl.DataFrame,
+    events: pl.DataFrame,
+    invt: pl.DataFrame,
+    batch_id: int,
+) -> None:
+    """Write events, then the documents at their last one: new ones by COPY, stored by UPDATE."""
+    if events.is_empty():
+        return
+    store.copy(conn, "event", events.drop("message_id").with_columns(batch_id=pl.lit(batch_id)))
+    last = steps.last(events).select("id", "seq", "status", "at")
+    last = last.join(invt, on="id", how="left", maintain_order="left")
+    if documents.height:
+        new = documents.rename({"doc": "id"}).join(last, on="id", maintain_order="left")
+        store.copy(conn, "document", new.select(DOCUMENT_COLUMNS))
+        last = last.join(new.select("id"), on="id", how="anti", maintain_order="left")
+    if last.is_empty():
+        return
+    before = events.group_by("document_id").agg(old=pl.col("seq").min() - 1)
+    moved = last.join(before, left_on="id", right_on="document_id").sort("id")
+    sql = """UPDATE document d SET status = k.status, seq = k.seq, at = k.at,
+            invt_no = coalesce(k.invt_no, d.invt_no)
+        FROM unnest(%(id)s::bigint[], %(seq)s::smallint[], %(status)s::int[], %(at)s::bigint[],
+            %(invt_no)s::text[], %(old)s::smallint[]) AS k(id, seq, status, at, invt_no, old)
+        WHERE d.id = k.id AND d.seq = k.old AND d.current"""
+    params = {name: moved[name].to_list() for name in moved.columns}
+    _expect(conn.execute(sql, params).rowcount, moved.height)
+
+
+def write_decisions(
+    conn: psycopg.Connection,
+    complete: Complete,
+    decisions: Decisions,
+    batch_id: int,
+    settings: Settings,
+) -> None:
+    """What was decided, from what, under which law; and what it takes of the buyers' year."""
+    names = {KINDS[kind].number: f"{kind}_id" for kind in ("order", "payment", "waybill")}
+    names[KINDS["inventory"].number] = "document_id"
+    ids = complete.members.select(
+        "case", "id", kind=pl.col("kind").replace_strict(names, return_dtype=pl.String)
+    ).pivot(on="kind", index="case", values="id")
+    heads = decisions.heads.with_columns(pl.col("case").cast(pl.Int64)).join(ids, on="case")
+    frame = heads.select(
+        "document_id",
+        pl.lit(batch_id).alias("batch_id"),
+        pl.lit(settings.day).alias("day"),
+        pl.lit(settings.policy_hash).alias("policy"),
+        *("order_id", "payment_id", "waybill_id", "buyer", "regime", "refused", "eligible"),
+        *DECISION_AMOUNTS,
+    )
+    store.copy(conn, "decision", frame)
+    lines = decisions.lines.with_columns(pl.col("case").cast(pl.Int64)).join(
+        heads.select("case", "document_id"), on="case", maintain_order="left"
+    )
+    store.copy(conn, "tax_line", lines.select("document_id", "gnum", *TAX_LINE_AMOUNTS))
+    _write_allowances(conn, decisions, settings)
+
+
+def _write_allowances(conn: psycopg.Connection, decisions: Decisions, settings: Settings) -> None:
+    """Move the buyers' years on, if they still are where the decision found them.
+
+    Of two workers that meet at a buyer the second waits, finds the year moved and runs anew.
+    """
+    moved = (
+        decisions.heads.filter(pl.col("counted_fen") > 0)
+        .group_by("buyer")
+        .agg(before=pl.col("used_before_fen").min(), after=pl.col("used_after_fen").max())
+        .sort("buyer")
+    )
+    if moved.is_empty():
+        return
+    limit = settings.law.value("retail-import.limit-annual").fen
+    constants = {"year": settings.day.year, "limit": limit}
+    for statement, rows in (
+        (_BEGIN_YEAR, moved.filter(pl.col("before") == 0)),
+        (_CONTINUE_YEAR, moved.filter(pl.col("before") > 0)),
+    ):
+        if rows.height:
+            params = {name: rows[name].to_list() for name in rows.columns} | constants
+            _expect(conn.execute(statement, params).rowcount, rows.height)
+
+
+_BEGIN_YEAR = """INSERT INTO allowance AS a (buyer, year, used_fen, limit_fen)
+    SELECT k.buyer, %(year)s, k.after, %(limit)s
+    FROM unnest(%(buyer)s::text[], %(after)s::bigint[]) AS k(buyer, after)
+    ON CONFLICT (buyer, year) DO UPDATE
+    SET used_fen = excluded.used_fen, limit_fen = excluded.limit_fen WHERE a.used_fen = 0"""
+_CONTINUE_YEAR = """UPDATE allowance a SET used_fen = k.after, limit_fen = %(limit)s
+    FROM unnest(%(buyer)s::text[], %(before)s::bigint[], %(after)s::bigint[])
+        AS k(buyer, before, after)
+    WHERE a.buyer = k.buyer AND a.year = %(year)s AND a.used_fen = k.before"""
+
+
+def write_findings(
+    conn: psycopg.Connection, findings: pl.DataFrame, message_of: pl.DataFrame
+) -> None:
+    """Findings about documents. findings: case = doc; message_of: doc, message_id."""
+    if findings.is_empty():
+        return
+    frame = f.with_codes(findings).join(
+        message_of, left_on="case", right_on="doc", maintain_order="left"
+    )
+    store.copy(conn, "finding", frame.rename({"case": "document_id"}).select(*FINDING_COLUMNS))
+
+
+FINDING_COLUMNS = (
+    *("document_id", "message_id", "rule", "code", "severity", "document", "field", "gnum"),
+    *("expected", "actual", "law"),
+)
+
+
+def write_message_findings(
+    conn: psycopg.Connection, incoming: Sequence[Incoming], ids: list[int], settings: Settings
+) -> None:
+    """Findings about whole messages: what is wrong with their form, or with their signature."""
+    rows = []
+    for message, message_id in zip(incoming, ids, strict=True):
+        about = [found for found in message.parsed.findings if found.position is None]
+        rows += [
+            {
+                "message_id": message_id,
+                "rule": found.rule,
+                "severity": found.severity,
+                "document": found.document,
+                "field": found.field,
+                "gnum": found.gnum,
+                "expected": found.expected,
+                "actual": found.actual,
+                "law": found.law,
+            }
+            for found in (*about, *signature_findings(message, settings))
+        ]
+    if rows:
+        schema: dict[str, Any] = {
+            "message_id": pl.Int64,
+            **{k: v for k, v in f.SCHEMA.items() if k != "case"},
+        }
+        frame = f.with_codes(pl.DataFrame(rows, schema=schema))
+        frame = frame.with_columns(document_id=pl.lit(None, dtype=pl.Int64))
+        store.copy(conn, "finding", frame.select(*FINDING_COLUMNS))
+
+
+def _expect(rows: int, expected: int) -> None:
+    if rows != expected:
+        raise Conflict(f"{expected - rows} of {expected} rows were changed by another worker")
+
+
+def signature_findings(message: Incoming, settings: Settings) -> list[Finding]:
+    """message.signature, as far as this version goes: it says which messages carry none.
+
+    Signatures that are there are not verified yet; a message that carries one says so.
+    """
+    if settings.signatures == "ignored" or message.parsed.refused:
+        return []
+    signed = message.parsed.signed
+    kind = BY_MESSAGE[message.parsed.type].name if message.parsed.type in BY_MESSAGE else "order"
+    return [
+        Finding(
+            rule="message.signature",
+            severity="warning",
+            document=kind,
+            field="ds:Signature",
+            expected="a signature that verifies",
+            actual="a signature, not verified by this version" if signed else "no signature",
+            law="CEB specification 202205 §6",
+        )
+    ]
+
+
+def receivers(conn: psycopg.Connection, message_ids: pl.Series) -> pl.DataFrame:
+    """message_id and receiver (dxpId) of messages."""
+    sql = "SELECT id AS message_id, receiver FROM message WHERE id = ANY(%(ids)s)"
+    schema = {"message_id": pl.Int64, "receiver": pl.String}
+    return store.fetch(conn, sql, {"ids": message_ids.to_list()}, schema)
+
+
+def numbers_of(
+    conn: psycopg.Connection, ids: pl.Series, documents: pl.DataFrame, invt: pl.DataFrame
+) -> pl.DataFrame:
+    """id, pre_no, invt_no of documents: those of this batch from its columns, others stored."""
+    here = documents.select("pre_no", id="doc").join(invt, on="id", how="left")
+    others = ids.filter(~ids.is_in(documents["doc"].implode()))
+    sql = "SELECT id, pre_no, invt_no FROM document WHERE id = ANY(%(ids)s)"
+    schema = {"id": pl.Int64, "pre_no": pl.String, "invt_no": pl.String}
+    stored = store.fetch(conn, sql, {"ids": others.to_list()}, schema)
+    return pl.concat([here.select("id", "pre_no", "invt_no"), stored])

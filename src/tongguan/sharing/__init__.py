@@ -1,0 +1,1 @@
+"""Information sharing: so far the registry of companies, their roles and mandates."""
