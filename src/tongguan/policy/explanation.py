@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from tongguan.policy.amounts import yuan_text
-from tongguan.policy.quantities import quantity_units
+from tongguan.policy.quantities import units_by_code
 from tongguan.policy.rates import CONDITIONS, GENERAL, KINDS_OF, PARCEL, REFUSED
 from tongguan.policy.tax import MILLION
 
@@ -267,16 +267,14 @@ def _consumption_basis(line: Mapping[str, Any], row: Mapping[str, Any], law: Law
 def _condition_step(line: Mapping[str, Any], condition: str, law: Law) -> Step:
     """The price against the least price of each legal quantity that the condition looks at."""
     price: Decimal = line["totalPrice"]
+    units = units_by_code()
     tests = []
     for kind, parameter in CONDITIONS[condition].items():
         least = law.value(parameter)
         for quantity, unit in ((line["qty1"], line["unit1"]), (line["qty2"], line["unit2"])):
-            measured = quantity_units().filter(
-                (pl.col("unit") == unit) & pl.col("kind").is_in(KINDS_OF[kind])
-            )
-            if quantity is None or not measured.height:
+            if quantity is None or unit not in units or units[unit][0] not in KINDS_OF[kind]:
                 continue
-            factor = measured["factor"][0]
+            factor = units[unit][1]
             sign = "≥" if price >= Decimal(least.fen) / 100 * quantity * factor else "<"
             product = f"{least.text} × {_plain(quantity)}" + (f" × {factor}" if factor > 1 else "")
             tests.append(f"{_plain(price)} {sign} {product}")

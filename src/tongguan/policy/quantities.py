@@ -7,8 +7,10 @@ Which unit means what is data: quantity_units.csv. A weight is never turned into
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from types import MappingProxyType
 
 import polars as pl
 
@@ -25,6 +27,13 @@ def quantity_units() -> pl.DataFrame:
     """`unit` (customs code), `kind` (mass in g | volume in ml | sheet | piece), `factor` Int64."""
     text = resources.files("tongguan.policy").joinpath("quantity_units.csv").read_bytes()
     return pl.read_csv(text, schema_overrides={"unit": pl.String, "factor": pl.Int64})
+
+
+@cache
+def units_by_code() -> Mapping[str, tuple[str, int]]:
+    """Customs unit code -> (kind, factor), as quantity_units.csv has them."""
+    rows = quantity_units().select("unit", "kind", "factor").iter_rows()
+    return MappingProxyType({unit: (kind, factor) for unit, kind, factor in rows})
 
 
 @cache

@@ -18,7 +18,7 @@ from tongguan import codes
 from tongguan.policy.amounts import PLACES, yuan_text
 from tongguan.policy.assess import Assessment, assess
 from tongguan.policy.explanation import Basis, Step, basis_of, explain, percent
-from tongguan.policy.quantities import quantity_units
+from tongguan.policy.quantities import units_by_code
 
 if TYPE_CHECKING:
     from tongguan.policy.policy import Law, Policy
@@ -250,8 +250,8 @@ def _line(errors: list[QuoteError], n: int, line: Goods, law: Law) -> tuple[Any,
 
 
 def _counted(unit: str | None) -> bool:
-    pieces = quantity_units().filter((pl.col("kind") == "piece") & (pl.col("factor") == 1))
-    return unit in pieces["unit"].to_list()
+    """Does the tariff count this unit in pieces, one by one?"""
+    return unit is not None and units_by_code().get(unit) == ("piece", 1)
 
 
 # -- output ----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tongguan.policy.positive_list import versions
-from tongguan.policy.quantities import quantity_units
+from tongguan.policy.quantities import units_by_code
 from tongguan.policy.tax import MILLION, TaxExpressions, reach_fen, tax_expressions
 
 if TYPE_CHECKING:
@@ -278,10 +278,7 @@ def _specific(table: pl.DataFrame) -> pl.DataFrame:
 
     Raises ValueError for a unit that quantity_units.csv does not know.
     """
-    units = {
-        unit: (kind, factor)
-        for unit, kind, factor in quantity_units().select("unit", "kind", "factor").iter_rows()
-    }
+    units = units_by_code()
     rows = []
     distinct = table.select("ct_specific_micro", "ct_unit").unique()
     for micro, unit in distinct.filter(pl.col("ct_specific_micro") > 0).iter_rows():
@@ -307,7 +304,7 @@ def _specific(table: pl.DataFrame) -> pl.DataFrame:
 def _needs(*kinds: str) -> str:
     """The quantities that would decide, in words and unit codes."""
     by_kind: dict[str, list[str]] = {}
-    for unit, kind in quantity_units().select("unit", "kind").iter_rows():
+    for unit, (kind, _) in units_by_code().items():
         by_kind.setdefault(kind, []).append(unit)
     wanted = [kind for group in kinds for kind in KINDS_OF[group]]
     return "a quantity above 0 by " + " or by ".join(
