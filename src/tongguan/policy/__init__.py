@@ -4,9 +4,11 @@
 """
 
 from tongguan.policy.assess import Assessment, assess
+from tongguan.policy.explanation import Basis, Step, explain
 from tongguan.policy.parameter import ParameterError, ParameterErrors, Value
 from tongguan.policy.policy import Difference, Law, OutsideKnown, Policy, UnknownParameter, load
 from tongguan.policy.positive_list import PositiveListEdition, read_positive_list
+from tongguan.policy.quote import Goods, Quote, QuoteErrors, quote
 from tongguan.policy.tables import TableError, TableErrors
 from tongguan.policy.tariff import (
     TariffEdition,
@@ -17,22 +19,29 @@ from tongguan.policy.tariff import (
 
 __all__ = [
     "Assessment",
+    "Basis",
     "Difference",
+    "Goods",
     "Law",
     "OutsideKnown",
     "ParameterError",
     "ParameterErrors",
     "Policy",
     "PositiveListEdition",
+    "Quote",
+    "QuoteErrors",
+    "Step",
     "TableError",
     "TableErrors",
     "TariffEdition",
     "UnknownParameter",
     "Value",
     "assess",
+    "explain",
     "format_consumption_tax",
     "load",
     "parse_consumption_tax",
+    "quote",
     "read_positive_list",
     "read_tariff",
 ]
