@@ -6,7 +6,7 @@ personal data. What fails for reasons of the environment raises Unavailable.
 """
 
 from tongguan.store.columns import copy, fetch, keys, unnest
-from tongguan.store.database import Database, open, transact
+from tongguan.store.database import Database, exists, open, transact
 from tongguan.store.home import home_folder
 from tongguan.store.migrations import StepError, migrate
 from tongguan.store.trouble import Unavailable, environment, unavailable
@@ -20,6 +20,7 @@ __all__ = [
     "Vault",
     "copy",
     "environment",
+    "exists",
     "fetch",
     "home_folder",
     "keys",

@@ -6,7 +6,6 @@ import random
 import select
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -133,7 +132,8 @@ def _close_quietly(connection: psycopg.Connection) -> None:
         connection.close()
 
 
-_to_close: "weakref.WeakSet[Database]" = weakref.WeakSet()
+#: Open until closed or until the process ends, whether or not anybody still refers to it.
+_to_close: set[Database] = set()
 
 
 @atexit.register
@@ -164,14 +164,21 @@ def open(url: str | None = None, home: Path | None = None) -> Database:
     return database
 
 
+def exists(url: str | None = None) -> bool:
+    """Whether a database is named (``url``, $DATABASE_URL) or the embedded one was ever started."""
+    named = url or os.environ.get("DATABASE_URL")
+    return bool(named) or (home_folder() / "database.json").exists()
+
+
 def _check_url(url: str) -> None:
     try:
         conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
+        reason = without_secret(str(error).strip())
         raise Unavailable(
-            f"not a database address: {without_secret(url)} ({str(error).strip()}); "
+            f"not a database address: {without_secret(url)} ({reason}); "
             "it should look like postgresql://user@host:5432/name"
-        ) from error
+        ) from None
 
 
 def transact(

