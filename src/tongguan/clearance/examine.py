@@ -35,6 +35,19 @@ class Examined:
     def errors(self) -> int:
         return self.findings.filter(pl.col("severity") == f.ERROR).height
 
+    def facts(self) -> dict[str, Any]:
+        """The findings as JSON values."""
+        return {
+            "files": self.files,
+            "documents": self.documents,
+            "dossiers": self.dossiers,
+            "errors": self.errors,
+            "findings": [
+                {name: value for name, value in row.items() if value is not None and name != "case"}
+                for row in self.findings.iter_rows(named=True)
+            ],
+        }
+
 
 def examine(
     found: Sequence[Source], law: policy.Law, limits: messages.Limits | None = None

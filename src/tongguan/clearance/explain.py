@@ -5,20 +5,19 @@ year held. ``explain`` builds the same dossier and the same law, calls the same 
 compares every amount and every finding with the record.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
 import polars as pl
 import psycopg
 
+from tongguan import policy
 from tongguan.clearance import dossier, lawbook
 from tongguan.clearance.decide import Decisions, decide
 from tongguan.clearance.kinds import KINDS
 from tongguan.clearance.report import document_lines
 from tongguan.clearance.writing import DECISION_AMOUNTS, TAX_LINE_AMOUNTS
-from tongguan.policy.explanation import Step
-from tongguan.policy.explanation import explain as derivation
 
 DECIDED_BY = ("match.", "buyer.", "goods.", "limit.")
 """Rules of these rooms come out of ``decide``; the others were found at intake."""
@@ -59,9 +58,34 @@ class Explanation:
 
     documents: list[dict[str, Any]]
     compared: list[Compared]
-    steps: tuple[Step, ...]
+    steps: tuple[policy.Step, ...]
     day: date | None = None
     policy_hash: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """The explanation as JSON values."""
+        return {
+            "documents": self.documents,
+            "compared": [asdict(pair) for pair in self.compared],
+            "day": self.day.isoformat() if self.day else None,
+            "policy": self.policy_hash,
+            "derivation": [_step_facts(step) for step in self.steps],
+        }
+
+
+def _step_facts(step: policy.Step) -> dict[str, Any]:
+    return {
+        "item": step.gnum,
+        "what": step.what,
+        "zh": step.zh,
+        "en": step.en,
+        "formula": step.formula,
+        "value": step.value,
+        "basis": [
+            asdict(basis) | {"since": basis.since.isoformat() if basis.since else None}
+            for basis in step.basis
+        ],
+    }
 
 
 COMPARED: tuple[tuple[str, str, str], ...] = (
@@ -133,7 +157,7 @@ def _explanation(conn: psycopg.Connection, list_id: int) -> Explanation:
     return Explanation(
         document_lines(conn, [*papers, list_id]),
         _compared(dossiers.heads),
-        derivation(decisions.assessment, 0, law),
+        policy.explain(decisions.assessment, 0, law),
         day,
         digest,
     )

@@ -6,15 +6,18 @@ that was refused as a whole ``document`` is ``message`` and the key its file.
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import psycopg
 
-from tongguan import store
+from tongguan import codes, store
 from tongguan.clearance import dossier
 from tongguan.clearance.kinds import BY_NUMBER, KINDS
+from tongguan.clearance.service import Run
 
 LINES_AT_ONCE = 20_000
 KEY_COLUMNS = {
@@ -56,13 +59,7 @@ def lines(conn: psycopg.Connection, digests: Sequence[tuple[str, str]]) -> Itera
         for name, digest in part:
             message_id, refused, *_ = rows[digest]
             if refused:
-                yield {
-                    "document": "message",
-                    "key": {"file": name},
-                    "status": -999999,
-                    "history": [],
-                    "findings": about.get(message_id, []),
-                }
+                yield _message_line(name, about.get(message_id, []))
             for line in documents.get(message_id, []):
                 yield {**line, "findings": about.get(message_id, []) + line["findings"]}
 
@@ -172,8 +169,64 @@ def _waiting(
     return found
 
 
-def dumps(line: dict[str, Any]) -> str:
-    return json.dumps(line, ensure_ascii=False)
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a run shows at its end.
+
+    outcomes: kind, status, documents. parcels: report lines that need a look first; more: how
+    many are not among them. errors: whether any document or message carries an error.
+    """
+
+    outcomes: pl.DataFrame
+    parcels: list[dict[str, Any]]
+    more: int
+    errors: bool
+
+
+def finish(conn: psycopg.Connection, run: Run, report: Path | None, most: int) -> Finished:
+    """Write the report file, if one is wanted, and gather what is shown."""
+    if report is not None:
+        with report.open("w", encoding="utf-8") as file:
+            for line in lines(conn, run.digests):
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    counted = outcomes(conn, run.digests)
+    parcels = int(counted.filter(pl.col("kind") == "inventory")["documents"].sum())
+    shown = _first_looks(conn, [digest for _, digest in run.digests], most)
+    lists = [line for line in shown if line["document"] == "inventory"]
+    return Finished(counted, shown, parcels - len(lists), _any_error(conn, run.digests))
+
+
+_FIRST_LOOKS = """SELECT d.id FROM document d JOIN message m ON m.id = d.message_id
+    WHERE m.digest = ANY(%s) AND (d.kind = 621 OR d.status < 0)
+    ORDER BY CASE WHEN d.status = 100 OR d.status < 0 THEN 0 WHEN d.status < 800 THEN 1 ELSE 2 END,
+        d.id LIMIT %s"""
+
+
+def _first_looks(conn: psycopg.Connection, digests: list[str], most: int) -> list[dict[str, Any]]:
+    """Refused documents, then waiting lists, then released ones; messages refused whole first."""
+    sql = """SELECT id, name FROM message WHERE digest = ANY(%s) AND refused ORDER BY id LIMIT %s"""
+    refused: dict[int, str] = dict(conn.execute(sql, (digests, most)).fetchall())
+    about = _message_findings(conn, list(refused))
+    whole = [_message_line(name, about.get(id_, [])) for id_, name in refused.items()]
+    ids = [row[0] for row in conn.execute(_FIRST_LOOKS, (digests, most - len(whole)))]
+    return whole + document_lines(conn, ids)
+
+
+def _any_error(conn: psycopg.Connection, digests: Sequence[tuple[str, str]]) -> bool:
+    sql = """SELECT EXISTS (SELECT FROM finding f JOIN message m ON m.id = f.message_id
+        WHERE m.digest = ANY(%s) AND f.severity = 'error')"""
+    row = conn.execute(sql, ([digest for _, digest in digests],)).fetchone()
+    return bool(row and row[0])
+
+
+def _message_line(name: str, findings: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "document": "message",
+        "key": {"file": name},
+        "status": int(codes.rule("message.format").code("order")),
+        "history": [],
+        "findings": findings,
+    }
 
 
 def outcomes(conn: psycopg.Connection, digests: Sequence[tuple[str, str]]) -> pl.DataFrame:

@@ -1,0 +1,191 @@
+"""What the commands show a person: tables and trees on a terminal, no logic."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from tongguan import codes, policy
+from tongguan.clearance.explain import Compared, Explanation
+from tongguan.clearance.settings import ZONE
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+SHAPES = {800: "●", 899: "●", 120: "◐", 399: "◐", 400: "◐", 2: "○", 1: "◌", 100: "✕"}
+COLOURS = {"●": "green", "◐": "cyan", "○": "yellow", "◌": "dim", "✕": "red"}
+PARCELS_SHOWN = 30
+
+
+def status_text(status: int) -> Text:
+    """A status as shape, word and number; a negative one is a refusal for the form."""
+    shape = "✕" if status < 0 else SHAPES.get(status, "◇")
+    refused = "refused for its form"
+    word = refused if status < 0 else codes.table("status").get(str(status)).name_en
+    return Text(f"{shape} {word} ({status})", style=COLOURS.get(shape, ""))
+
+
+def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) -> Table:
+    made = Table(title=title, title_justify="left", header_style="bold")
+    figures = set(right)
+    for column in columns:
+        made.add_column(column, justify="right" if column in figures else "left", overflow="fold")
+    return made
+
+
+def outcomes(frame: pl.DataFrame) -> Table:
+    made = table("document", "status", "documents", title="Documents", right=["documents"])
+    for kind, status, count in frame.iter_rows():
+        made.add_row(kind, status_text(status), f"{count:,}")
+    return made
+
+
+def why(line: dict[str, Any]) -> str:
+    """The findings of a report line as one text: errors, or else what it waits for."""
+    errors = [found for found in line["findings"] if found["severity"] == "error"]
+    waits = [found for found in line["findings"] if found["rule"].endswith("-missing")]
+    return "\n".join(finding_text(found) for found in errors or waits)
+
+
+def finding_text(found: dict[str, Any]) -> str:
+    rule = codes.rule(found["rule"])
+    place = f"item {found['gnum']}, " if found.get("gnum") is not None else ""
+    field = f"{place}{found['field']}: " if found.get("field") else ""
+    values = [f"{word} {found[key]}" for word, key in _SIDES if found.get(key) is not None]
+    return f"{rule.id} [{found.get('code', rule.id)}] {rule.en}; {field}{', '.join(values)}"
+
+
+_SIDES = (("expected", "expected"), ("found", "actual"))
+
+
+def parcels(lines: Sequence[dict[str, Any]], more: int) -> Group:
+    """The parcels that need a look first, then the others, at most PARCELS_SHOWN."""
+    made = table("order", "status", "tax", "why", title="Parcels", right=["tax"])
+    for line in lines:
+        tax = line.get("tax")
+        released = line["status"] in (800, 899)
+        key = line["key"]
+        name = key.get("orderNo") or key.get("copNo") or key.get("file") or ""
+        made.add_row(
+            name,
+            status_text(line["status"]),
+            tax["total"] if tax and released else "",
+            Text(why(line)),
+        )
+    if not more:
+        return Group(made)
+    return Group(made, Text(f"… and {more:,} more; --report FILE has every document", style="dim"))
+
+
+def findings(frame: pl.DataFrame) -> Table:
+    made = table("file", "document", "key", "severity", "finding")
+    for row in frame.iter_rows(named=True):
+        place = "" if row["position"] is None else f" {row['position'] + 1}"
+        colour = "red" if row["severity"] == "error" else "yellow"
+        made.add_row(
+            row["file"],
+            f"{row['document']}{place}",
+            row["key"] or "",
+            Text(row["severity"], style=colour),
+            Text(finding_text(row)),
+        )
+    return made
+
+
+# ── explain ─────────────────────────────────────────────────────────────────────────────────
+
+
+def explanation(found: Explanation) -> Group:
+    parts: list[RenderableType] = [_document(line) for line in found.documents]
+    if found.compared:
+        parts.append(_compared(found.compared))
+    if found.steps:
+        law = f"Law of {found.day} (policy {str(found.policy_hash)[:12]}), recomputed: same answer"
+        parts += [Text(law, style="bold"), derivation(found.steps)]
+    return Group(*parts)
+
+
+def _document(line: dict[str, Any]) -> Tree:
+    head = Text.assemble((line["document"], "bold"), "  ", status_text(line["status"]))
+    tree = Tree(head)
+    tree.add("  ".join(f"{name} {value}" for name, value in line["key"].items()))
+    for event in line["events"]:
+        at = datetime.fromtimestamp(event["at"] // 1000, UTC).astimezone(ZONE)
+        info = event["info"] or codes.receipt(event["status"]).info()
+        when = f"{at:%Y-%m-%d %H:%M:%S}.{event['at'] % 1000:03d} +08:00"
+        tree.add(Text(f"{when}  {event['status']}  {info}"))
+    for finding in line["findings"]:
+        colour = "red" if finding["severity"] == "error" else "yellow"
+        branch = tree.add(Text(finding_text(finding), style=colour))
+        rule = codes.rule(finding["rule"])
+        branch.add(Text(f"why: {rule.cause.en}"))
+        branch.add(Text(f"what to do: {rule.fix.en}"))
+        branch.add(Text(f"law: {finding.get('law') or rule.law}"))
+    if line.get("tax"):
+        taxes = "  ".join(f"{name} {value}" for name, value in line["tax"].items())
+        allowance = line["allowance"]
+        tree.add(f"tax: {taxes}")
+        tree.add(f"allowance: before {allowance['before']}, after {allowance['after']}")
+    return tree
+
+
+def _compared(pairs: Sequence[Compared]) -> Table:
+    made = table("rule", "expected from", "value", "found in", "value", "equal", title="Compared")
+    for pair in pairs:
+        equal = Text("yes", style="green") if pair.equal else Text("NO", style="bold red")
+        made.add_row(pair.rule, pair.left, pair.left_value, pair.right, pair.right_value, equal)
+    return made
+
+
+# ── law ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def derivation(steps: Sequence[policy.Step]) -> Table:
+    made = table("item", "number", "how", "result", "rests on", right=["result"])
+    for step in steps:
+        rests = "\n".join(
+            f"{b.parameter} = {b.value}"
+            f"{f' since {b.since}' if b.since else ''}; {b.law}"
+            f"{'' if b.confirmed else ' (unconfirmed)'}"
+            for b in step.basis
+        )
+        item = "" if step.gnum is None else str(step.gnum)
+        made.add_row(item, f"{step.zh} {step.en}", step.formula, step.value, rests)
+    return made
+
+
+def quote(result: policy.Quote) -> Group:
+    head = f"{result.day}: {result.regime}, tax {result.facts()['total']} yuan"
+    parts: list[RenderableType] = [Text(head, style="bold"), derivation(result.steps)]
+    for found in result.facts()["findings"]:
+        colour = "red" if found["severity"] == "error" else "yellow"
+        parts.append(Text(finding_text(found), style=colour))
+    return Group(*parts)
+
+
+def timeline(values: Sequence[policy.Value]) -> Table:
+    made = table("since", "parameter", "value", "law", "confirmed")
+    for value in values:
+        confirmed = "yes" if value.confirmed else "no"
+        made.add_row(
+            str(value.since), value.parameter, f"{value.text} {value.unit}", value.law, confirmed
+        )
+    return made
+
+
+def diff(differences: Sequence[policy.Difference], before: object, after: object) -> Table:
+    made = table("parameter", str(before), str(after), "law")
+
+    def shown(value: policy.Value | None) -> str:
+        return "—" if value is None else f"{value.text} {value.unit}"
+
+    for each in differences:
+        value = each.after or each.before
+        law = value.law if value else ""
+        made.add_row(each.parameter, shown(each.before), shown(each.after), law)
+    return made
