@@ -145,6 +145,7 @@ def missing(kind: str) -> Change:
 
 def _worth(parcel: Parcel, maker: Maker, value_fen: int) -> None:
     """Give the parcel this value by the total of its first line; a new buyer, met never again."""
+    maker.price(parcel)
     rest = parcel.value_fen - parcel.lines[0].total_fen
     parcel.lines[0] = parcel.lines[0].retotal(value_fen - rest)
     maker.price(parcel)

@@ -5,9 +5,10 @@ Memory holds one chunk of parcels, whatever the number asked for.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -128,14 +129,14 @@ class Stream:
                 end += 1
             if end == len(waiting) and len(taken) < wanted and self.size:
                 break
-            made.append(self._message(kind, firm, taken))
+            made.append(self._styled(kind, firm, taken))
             start = end
         del waiting[:start]
         return made
 
     def _flush(self) -> list[Message]:
         made = [
-            self._message(kind, self._senders[code], [f for unit in waiting for f in unit])
+            self._styled(kind, self._senders[code], [f for unit in waiting for f in unit])
             for (kind, code), waiting in self._open.items()
             if waiting
         ]
@@ -160,7 +161,7 @@ class Stream:
         return [[next(texts) for _ in unit] for unit in units]
 
     def _message(self, kind: str, firm: Firm, fragments: list[str]) -> Message:
-        mtype = columns.TYPES[kind]
+        mtype, n = columns.TYPES[kind], len(fragments)
         guid = _guid(self.rng.randbytes(16).hex().upper())
         transfer = {
             "copCode": firm.code,
@@ -168,12 +169,16 @@ class Stream:
             "dxpMode": "DXP",
             "dxpId": firm.dxp_id,
         }
-        data = messages.message(mtype, fragments, guid, transfer=transfer)
-        if self.lively:
-            style = self.rng.random()
-            change = next((change for limit, change in _STYLES if style < limit), None)
-            data = change(data, mtype, firm, guid, self.day) if change else data
-        return Message(mtype, data, len(fragments))
+        return Message(mtype, messages.message(mtype, fragments, guid, transfer=transfer), n)
+
+    def _styled(self, kind: str, firm: Firm, fragments: list[str]) -> Message:
+        """A message, written in one of the ways that senders write messages."""
+        plain = self._message(kind, firm, fragments)
+        if not self.lively:
+            return plain
+        style = self.rng.random()
+        change = next((change for limit, change in _STYLES if style < limit), None)
+        return replace(plain, data=change(plain, firm, self.day)) if change else plain
 
     def _broken(self, kind: str, alone: list[tuple[Unit, str]]) -> list[Message]:
         """One unreadable message for each unit, broken as told."""
@@ -229,25 +234,26 @@ def _cut(fragment: str, element: str) -> str:
 _HEADER = re.compile(rb"^<\?xml[^>]*\?>\s*")
 
 
-def _gb18030(data: bytes, mtype: str, firm: Firm, guid: str, day: str) -> bytes:
-    body = _HEADER.sub(b"", data).decode("utf-8")
+def _gb18030(message: Message, firm: Firm, day: str) -> bytes:
+    body = _HEADER.sub(b"", message.data).decode("utf-8")
     return f'<?xml version="1.0" encoding="GB18030"?>\n{body}'.encode("gb18030")
 
 
-def _envelope(data: bytes, mtype: str, firm: Firm, guid: str, day: str) -> bytes:
+def _envelope(message: Message, firm: Firm, day: str) -> bytes:
     """The message inside a DxpMsg, as firms send it that talk to the exchange themselves."""
     time = f"{day[:4]}-{day[4:6]}-{day[6:]}T12:00:00"
-    root = f"{mtype}Message"
-    return messages.envelope(data, guid, firm.dxp_id, ["DXPEDCCEB0000002"], time, root)
+    data, root = message.data, f"{message.type}Message"
+    copy = f"{root}-{hashlib.sha256(data).hexdigest()[:24]}"
+    return messages.envelope(data, copy, firm.dxp_id, ["DXPEDCCEB0000002"], time, root)
 
 
-def _prefix(data: bytes, mtype: str, firm: Firm, guid: str, day: str) -> bytes:
-    return data.replace(b"ceb:", b"n1:").replace(b"xmlns:ceb=", b"xmlns:n1=")
+def _prefix(message: Message, firm: Firm, day: str) -> bytes:
+    return message.data.replace(b"ceb:", b"n1:").replace(b"xmlns:ceb=", b"xmlns:n1=")
 
 
-def _spaced(data: bytes, mtype: str, firm: Firm, guid: str, day: str) -> bytes:
+def _spaced(message: Message, firm: Firm, day: str) -> bytes:
     """White space behind every closed element: the standard's readers must not mind."""
-    return re.sub(rb"(</[^>]+>)(?=<)", rb"\1\n    ", data)
+    return re.sub(rb"(</[^>]+>)(?=<)", rb"\1\n    ", message.data)
 
 
 _STYLES = ((0.03, _gb18030), (0.06, _envelope), (0.09, _prefix), (0.12, _spaced))
@@ -264,6 +270,7 @@ def _break(data: bytes, how: str, mtype: str, fragment: str, rng: Random) -> byt
     if how == "bytes":
         return rng.randbytes(400)
     text = fragment.encode()
+    assert text in data
     return data.replace(text, text * (MOST + 1), 1)
 
 
