@@ -11,9 +11,11 @@ from tongguan.messages.catalogue import (
 )
 from tongguan.messages.check import Checked, check, mask
 from tongguan.messages.envelope import envelope
+from tongguan.messages.pages import documentation
 from tongguan.messages.parse import parse
 from tongguan.messages.parsed import Limits, Parsed
 from tongguan.messages.render import message, render
+from tongguan.messages.schema import xsd
 
 __all__ = [
     "EDITIONS",
@@ -26,6 +28,7 @@ __all__ = [
     "UnknownType",
     "check",
     "collect",
+    "documentation",
     "envelope",
     "mask",
     "message",
@@ -33,4 +36,5 @@ __all__ = [
     "parse",
     "render",
     "types",
+    "xsd",
 ]

@@ -37,11 +37,13 @@ FORMS: Mapping[str, tuple[str, str]] = {
     "word": (r"\S(?s:.*\S)?", "no white space around it"),
 }
 
-Kind = Literal["text", "decimal", "integer", "base64", "date", "datetime", "id", "empty", "any"]
+Kind = Literal[
+    "text", "decimal", "integer", "base64", "date", "datetime", "id", "empty", "xml", "any"
+]
 
 _NOTATION = re.compile(
     r"C(?P<exact>[0-9]+)$|C(?P<least>[0-9]*)\.\.(?P<most>[0-9]*)$|N(?P<digits>[0-9]+),(?P<after>[0-9]+)$"
-    r"|N(?P<whole>[0-9]*)$|(?P<other>base64|date|datetime|id|empty|any)$"
+    r"|N(?P<whole>[0-9]*)$|(?P<other>base64|date|datetime|id|empty|xml|any)$"
 )
 
 
@@ -228,16 +230,14 @@ class MessageType:
         """Whether the head fields stand directly in the document element."""
         return self.head == self.document
 
-    def block(self, name: str) -> tuple[Field, ...]:
-        """The fields of one of the elements behind the documents; empty where it has none."""
-        return next(
-            (
-                tuple(child for child in node.children if isinstance(child, Field))
-                for node in self.blocks
-                if node.name == name
-            ),
-            (),
-        )
+    def fields(self, part: str) -> tuple[Field, ...]:
+        """The fields of the head, of a line, or of one of the elements behind the documents."""
+        if part == self.head:
+            return self.head_fields
+        if part == self.line:
+            return self.line_fields
+        block = next(node for node in self.blocks if node.name == part)
+        return tuple(child for child in block.children if isinstance(child, Field))
 
 
 class UnknownType(LookupError):  # noqa: N818 - a look-up that found nothing

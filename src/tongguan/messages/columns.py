@@ -46,8 +46,11 @@ class Shape:
 
 
 @lru_cache(maxsize=4096)
-def shape_of(space: str, fields: tuple[Field, ...], tags: tuple[str, ...]) -> Shape:
-    ranks = {f"{{{space}}}{one.name}": rank for rank, one in enumerate(fields)}
+def shape_of(name: str, edition: str, part: str, tags: tuple[str, ...]) -> Shape:
+    """How children with these tags fill the part (head, line, block) of that message type."""
+    kind = message_type(name, edition)
+    fields = kind.fields(part)
+    ranks = {f"{{{kind.namespace}}}{one.name}": rank for rank, one in enumerate(fields)}
     places = [-1] * len(fields)
     faults: list[Fault] = []
     last = -1
@@ -81,6 +84,9 @@ def _probes(places: list[int], tags: tuple[str, ...]) -> tuple[tuple[int, str], 
 
 
 _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}")
+#: A DTD is asked about no more children of an element: telling an error takes time in their number.
+_DTD_CHILDREN = 200
+_TOLD, _TOLD_IN_ALL = 50, 2000
 _Rows = list[Sequence[str | None]]
 
 
@@ -112,10 +118,12 @@ class Columns:
         self.heads: _Rows = []
         self.lines: _Rows = []
         self.positions: list[int] = []
+        self.told: dict[int, int] = {}
 
     def read(self, documents: list[etree._Element], rest: list[etree._Element]) -> None:
         head_fields, line_fields = self.kind.head_fields, self.kind.line_fields
         if not self._in_order(documents, rest):
+            self.positions = []
             for position, document in enumerate(documents):
                 self._slow(position, document)
         self.parsed.heads = _transpose(head_fields, self.heads)
@@ -126,45 +134,51 @@ class Columns:
     def _in_order(self, documents: list[etree._Element], rest: list[etree._Element]) -> bool:
         """Take the values by position if a grammar says that every document is in order."""
         spaces = _spaces(self.root)
-        if spaces is None:
+        if spaces is None or len(documents) > _DTD_CHILDREN:
             return False
         heads: list[etree._Element] = []
         lines: list[etree._Element] = []
+        self.positions = []
         if self.kind.flat:
             heads = documents
         else:
-            if max(map(len, documents)) > 1 + self.lines_most or not min(map(len, documents)):
+            if max(map(len, documents)) > 1 + _DTD_CHILDREN or not min(map(len, documents)):
                 return False
             for position, document in enumerate(documents):
                 children = list(document)
                 heads.append(children[0])
                 lines += children[1:]
                 self.positions += [position] * (len(children) - 1)
+        if max(map(len, heads)) > len(self.kind.head_fields):
+            return False
+        if lines and max(map(len, lines)) > len(self.kind.line_fields):
+            return False
         for one in rest:
             self.root.remove(one)
         try:
             grammar = _grammar(self.kind.type, self.kind.edition, spaces)
             if not grammar.validate(self.root):
-                self.positions = []
                 return False
         finally:
             self.root.extend(rest)
-        self.heads = self._rows(heads, self.kind.head_fields)
-        self.lines = self._rows(lines, self.kind.line_fields)
+        self.heads = self._rows(heads, self.kind.head)
+        self.lines = self._rows(lines, self.kind.line or "")
         return True
 
-    def _rows(self, elements: list[etree._Element], fields: tuple[Field, ...]) -> _Rows:
-        size = len(fields)
+    def _rows(self, elements: list[etree._Element], part: str) -> _Rows:
+        if not elements:
+            return []
+        size = len(self.kind.fields(part))
         known: dict[int, Shape] = {}
         return [
             [one.text for one in element]
             if len(element) == size
-            else self._partial(list(element), fields, known)
+            else self._partial(list(element), part, known)
             for element in elements
         ]
 
     def _partial(
-        self, children: list[etree._Element], fields: tuple[Field, ...], known: dict[int, Shape]
+        self, children: list[etree._Element], part: str, known: dict[int, Shape]
     ) -> Sequence[str | None]:
         """Values of an element that is known to be in order but lacks optional elements.
 
@@ -173,25 +187,26 @@ class Columns:
         shape = known.get(len(children))
         if shape is None or any(children[place].tag != tag for place, tag in shape.probes):
             tags = tuple([one.tag for one in children])
-            shape = known[len(children)] = shape_of(self.kind.namespace, fields, tags)
+            shape = shape_of(self.kind.type, self.kind.edition, part, tags)
+            known[len(children)] = shape
         return shape.pick([one.text or _EMPTY for one in children])
 
     # The rest reads documents by name and reports what is wrong with them.
 
     def _slow(self, position: int, document: etree._Element) -> None:
         if self.kind.flat:
-            self.heads.append(self._row(position, document, self.kind.head_fields, None))
+            self.heads.append(self._row(position, document, None))
             return
         children = first(document, self.lines_most + 17)
         heads = [one for one in children if one.tag == self.head_tag]
         lines = [one for one in children if one.tag == self.line_tag] if self.kind.line else []
         self._arrangement(position, document, children, heads, lines)
         if heads:
-            self.heads.append(self._row(position, heads[0], self.kind.head_fields, None))
+            self.heads.append(self._row(position, heads[0], None))
         else:
             self.heads.append((None,) * len(self.kind.head_fields))
         for place, line in enumerate(lines[: self.lines_most], 1):
-            self.lines.append(self._row(position, line, self.kind.line_fields, place))
+            self.lines.append(self._row(position, line, place))
             self.positions.append(position)
 
     def _arrangement(
@@ -218,32 +233,50 @@ class Columns:
             if not 1 <= count <= self.lines_most:
                 expected = f"1 to {self.lines_most} lines"
                 self._fault(position, (expected, f"{count} lines", kind.line), None)
-        self._stray(position, document, kind.document, None)
+        self._stray(position, document, children, kind.document, None)
 
     def _row(
-        self, position: int, element: etree._Element, fields: tuple[Field, ...], place: int | None
+        self, position: int, element: etree._Element, place: int | None
     ) -> tuple[str | None, ...]:
-        children = first(element, 4 * len(fields))
-        shape = shape_of(self.kind.namespace, fields, tuple([one.tag for one in children]))
+        kind = self.kind
+        part, size = (
+            (kind.head, len(kind.head_fields))
+            if place is None
+            else (kind.line or "", len(kind.line_fields))
+        )
+        children = first(element, 4 * size)
+        tags = tuple([one.tag for one in children])
+        shape = shape_of(kind.type, kind.edition, part, tags)
         for fault in shape.faults:
             self._fault(position, fault, place)
         if len(element) > len(children):
-            fault = (f"at most {len(fields)} elements", str(len(element)), local_name(element))
+            fault = (f"at most {size} elements", str(len(element)), part)
             self._fault(position, fault, place)
-        self._stray(position, element, local_name(element), place)
+        self._stray(position, element, children, part, place)
         for one in children:
             if len(one):
                 name = local_name(one)
                 self._fault(position, ("text only", "elements inside it", name), place)
         return shape.pick([one.text or _EMPTY for one in children])
 
-    def _stray(self, position: int, element: etree._Element, name: str, place: int | None) -> None:
-        texts = [element.text, *[one.tail for one in first(element, 1000)]]
+    def _stray(
+        self,
+        position: int,
+        element: etree._Element,
+        children: list[etree._Element],
+        name: str,
+        place: int | None,
+    ) -> None:
+        texts = [element.text, *[one.tail for one in children]]
         stray = "".join([text for text in texts if text]).strip()
         if stray:
             self._fault(position, ("elements only", "text between them", name), place)
 
     def _fault(self, position: int, fault: Fault, place: int | None) -> None:
+        """Tell a fault: of one document so many, of a hostile message at least one each."""
+        told = self.told[position] = self.told.get(position, 0) + 1
+        if told > (_TOLD if len(self.parsed.findings) < _TOLD_IN_ALL else 1):
+            return
         expected, actual, name = fault
         self.parsed.findings.append(
             Finding(

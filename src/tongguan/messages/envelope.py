@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tongguan.messages.catalogue import Field, Node, message_type
-from tongguan.messages.render import _attribute, _escape
+from tongguan.messages.render import attribute, escape
 
 
 def envelope(
@@ -66,11 +66,11 @@ def _one(what: Node | Field, value: Any) -> str:
     if not what.accepts(text):
         raise ValueError(f"{what.name}: {what.expectation}")
     attributes = ""
-    for attribute in what.attributes:
-        content = given.get(attribute.name)
-        if content is None and not attribute.required:
+    for each in what.attributes:
+        content = given.get(each.name)
+        if content is None and not each.required:
             continue
-        if content is None or not attribute.accepts(content):
-            raise ValueError(f"{what.name}/@{attribute.name}: {attribute.expectation}")
-        attributes += f' {attribute.name}="{_attribute(content)}"'
-    return f"<dxp:{what.name}{attributes}>{_escape(text)}</dxp:{what.name}>"
+        if content is None or not each.accepts(content):
+            raise ValueError(f"{what.name}/@{each.name}: {each.expectation}")
+        attributes += f' {each.name}="{attribute(content)}"'
+    return f"<dxp:{what.name}{attributes}>{escape(text)}</dxp:{what.name}>"

@@ -108,6 +108,9 @@ def _tree(data: bytes, limits: Limits) -> etree._Element:
         raise _Refused(f"a message of at most {limits.bytes} bytes", f"{len(data)} bytes")
     text = _utf8(data)
     _no_doctype(text)
+    tags = text.count(b"<")
+    if tags > limits.tags:
+        raise _Refused(f"a message of at most {limits.tags} tags", f"{tags} tags")
     try:
         root = etree.fromstring(text, _parser())
     except (etree.XMLSyntaxError, ValueError) as error:
@@ -312,9 +315,9 @@ def _frame(parsed: Parsed, rest: list[etree._Element], kind: MessageType) -> lis
 def _block(
     element: etree._Element, node: Node, kind: MessageType
 ) -> tuple[dict[str, str | None], list[_Refused]]:
-    fields = cast(tuple[Field, ...], node.children)
+    fields = kind.fields(node.name)
     children = first(element, 4 * len(fields))
-    shape = shape_of(kind.namespace, fields, tuple([child.tag for child in children]))
+    shape = shape_of(kind.type, kind.edition, node.name, tuple([one.tag for one in children]))
     texts = [_content(child) for child in children]
     values = dict(zip((one.name for one in fields), shape.pick(texts), strict=True))
     reasons = [_Refused(expected, actual, name) for expected, actual, name in shape.faults]
@@ -322,7 +325,7 @@ def _block(
         value = values[one.name]
         if value is None and not one.required:
             continue
-        if value is None or (one.kind != "any" and not one.accepts(value)):
+        if value is None or (one.kind != "xml" and not one.accepts(value)):
             reasons.append(_Refused(one.expectation, value, f"{node.name}.{one.name}"))
     return values, reasons
 

@@ -10,14 +10,15 @@ from tongguan.codes import Finding
 class Limits:
     """Bounds on what is read.
 
-    ``bytes`` of a message (and of the one inside an envelope), ``endless`` elements where the
-    standard sets no end (lines of CEB711, documents of CEB816 and CEB818). The standard's own
-    bounds (100 documents, 99 lines) are in the catalogue; libxml2 bounds the depth (256) and one
-    text (10 MB).
+    ``bytes`` of a message (and of the one inside an envelope), ``tags`` in it (a full message of
+    100 documents with 99 lines has under half a million), ``endless`` elements where the standard
+    sets no end (lines of CEB711, documents of CEB816 and CEB818). The standard's own bounds (100
+    documents, 99 lines) are in the catalogue; libxml2 bounds the depth (256) and one text (10 MB).
     """
 
     bytes: int = 20 * 1024 * 1024
-    endless: int = 50_000
+    tags: int = 1_000_000
+    endless: int = 20_000
 
 
 @dataclass(slots=True)

@@ -3,15 +3,17 @@
 import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
-from xml.sax.saxutils import escape as _escape_text
+from xml.sax.saxutils import escape as escape_text
 
 import polars as pl
 
 from tongguan.messages.catalogue import Field, MessageType, Node, message_type
 
 #: Characters that XML 1.0 cannot hold in any way.
-_ILLEGAL = "[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]"
+_ILLEGAL = r"[\x00-\x08\x0b\x0c\x0e-\x1f]|\ufffe|\uffff"
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
+#: What makes a text need escaping; a lone ">" does not.
+_SPECIAL = ("&", "<", "]]>", "\r")
 _ATTRIBUTE_ESCAPES = {"\r": "&#13;", "\n": "&#10;", "\t": "&#9;", '"': "&quot;"}
 
 #: "auto" takes the prefix that messages of the type have: ceb for enterprises, none for customs.
@@ -47,10 +49,7 @@ def render(
         frame = _with_lines(heads, lines, kind, lead)
         parts.append(pl.col("#lines").fill_null(""))
     parts.append(pl.lit(f"</{lead}{kind.document}>"))
-    fragments = frame.select(pl.concat_str(parts).alias("fragment")).to_series()
-    if fragments.str.contains(_ILLEGAL).any():
-        raise ValueError(f"{name}: a value holds a character that XML cannot hold")
-    return fragments
+    return frame.select(pl.concat_str(parts).alias("fragment")).to_series()
 
 
 def _lead(kind: MessageType, prefix: Prefix) -> str:
@@ -59,6 +58,7 @@ def _lead(kind: MessageType, prefix: Prefix) -> str:
 
 
 def _elements(frame: pl.DataFrame, fields: tuple[Field, ...], lead: str) -> pl.Expr:
+    unsafe = _unsafe(frame, fields)
     parts: list[pl.Expr] = []
     pending = ""
     for one in fields:
@@ -66,7 +66,7 @@ def _elements(frame: pl.DataFrame, fields: tuple[Field, ...], lead: str) -> pl.E
         if one.name not in frame.columns:
             pending += opening + closing if one.required else ""
             continue
-        text = _text(frame[one.name])
+        text = _text(frame[one.name], unsafe)
         if one.required or not frame[one.name].null_count():
             # Neighbouring tags become one literal: fewer pieces to join for each row.
             parts += [pl.lit(pending + opening), text.fill_null("")]
@@ -78,10 +78,21 @@ def _elements(frame: pl.DataFrame, fields: tuple[Field, ...], lead: str) -> pl.E
     return pl.concat_str([*parts, pl.lit(pending)])
 
 
-def _text(column: pl.Series) -> pl.Expr:
+def _unsafe(frame: pl.DataFrame, fields: tuple[Field, ...]) -> list[str]:
+    """What has to be escaped somewhere in the frame: seldom anything, so rows are asked whole."""
+    texts = [one.name for one in fields if frame.schema.get(one.name) == pl.String]
+    if not texts:
+        return []
+    rows = frame.select(pl.concat_str(texts, separator=" ", ignore_nulls=True)).to_series()
+    if rows.str.contains(_ILLEGAL).any():
+        raise ValueError("a value holds a character that XML cannot hold")
+    return [what for what in _SPECIAL if rows.str.contains(what, literal=True).any()]
+
+
+def _text(column: pl.Series, unsafe: list[str]) -> pl.Expr:
     expression = pl.col(column.name)
     if column.dtype == pl.String:
-        if column.str.contains_any(list(_ESCAPES)).any():
+        if any(column.str.contains(what, literal=True).any() for what in unsafe):
             return expression.str.replace_many(_ESCAPES)
         return expression
     if isinstance(column.dtype, pl.Decimal):
@@ -89,9 +100,7 @@ def _text(column: pl.Series) -> pl.Expr:
         if column.dtype.scale:
             return text.str.strip_chars_end("0").str.strip_chars_end(".")
         return text
-    if column.dtype.is_integer():
-        return expression.cast(pl.String)
-    if column.dtype == pl.Null:
+    if column.dtype.is_integer() or column.dtype == pl.Null:
         return expression.cast(pl.String)
     raise TypeError(f"{column.name}: {column.dtype} cannot be written; give text or a decimal")
 
@@ -160,7 +169,7 @@ def message(
         if node:
             body += [_block(node, one, lead) for one in values]
     space = f'xmlns:{lead[:-1]}="{kind.namespace}"' if lead else f'xmlns="{kind.namespace}"'
-    attributes = f'guid="{_attribute(guid)}" version="{_attribute(version)}" {space}'
+    attributes = f'guid="{attribute(guid)}" version="{attribute(version)}" {space}'
     text = (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<{lead}{kind.root} {attributes}>'
         + "".join(body)
@@ -177,18 +186,20 @@ def _block(node: Node, values: Mapping[str, str | None], lead: str) -> str:
         if value is None and not one.required:
             continue
         text = value or ""
-        inner = text if one.kind == "any" else _escape(text)
+        inner = text if one.kind == "xml" else escape(text)
         parts.append(f"<{lead}{one.name}>{inner}</{lead}{one.name}>")
     return f"<{lead}{node.name}>{''.join(parts)}</{lead}{node.name}>"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Text as it stands in an element. Raises ValueError if XML cannot hold it."""
     if re.search(_ILLEGAL, text):
         raise ValueError("a value holds a character that XML cannot hold")
-    return _escape_text(text, {"\r": "&#13;"})
+    return escape_text(text, {"\r": "&#13;"})
 
 
-def _attribute(text: str) -> str:
+def attribute(text: str) -> str:
+    """Text as it stands in an attribute. Raises ValueError if XML cannot hold it."""
     if re.search(_ILLEGAL, text):
         raise ValueError("a value holds a character that XML cannot hold")
-    return _escape_text(text, _ATTRIBUTE_ESCAPES)
+    return escape_text(text, _ATTRIBUTE_ESCAPES)
