@@ -18,10 +18,19 @@ def take(cases: pl.DataFrame, limit_fen: int) -> pl.DataFrame:
     counted though it does not fit). Returns `used_before_fen` (Int64), `inside` (Boolean) and
     `counted_fen` (Int64) in the same order. The limit itself is still inside.
     """
-    if cases["buyer"].n_unique() == cases.height:
-        return _settle(
-            cases.select(used_before_fen="used_fen", value_fen="value_fen"), cases, limit_fen
-        )
+    settled = _settle(cases.select("value_fen", used_before_fen="used_fen"), cases, limit_fen)
+    again = cases["buyer"].is_duplicated().arg_true()
+    if not again.len():
+        return settled
+    few = cases.select(pl.all().gather(again))
+    several = _several(few, limit_fen)
+    return settled.with_columns(
+        settled[column.name].scatter(again, column) for column in several.get_columns()
+    )
+
+
+def _several(cases: pl.DataFrame, limit_fen: int) -> pl.DataFrame:
+    """The same for buyers with more than one case: sums while they fit, else one by one."""
     wanted = pl.when("takes_inside").then("value_fen").otherwise(0)
     sums = cases.select(
         "buyer",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tongguan.policy import allowance
-from tongguan.policy.amounts import fen, fifths, yuan, yuan_text
+from tongguan.policy.amounts import UNIT, fen, fifths, yuan, yuan_text
 from tongguan.policy.goods import FINDINGS, finding, goods_findings, goods_flags
 from tongguan.policy.quantities import decide
 from tongguan.policy.rates import (
@@ -120,6 +120,7 @@ _LINE_COLUMNS = (
 )
 
 _TAXES = ("duty_fen", "consumption_fen", "vat_fen", "parcel_tax_fen")
+_MOST_USED = 2**62
 _ZERO = pl.lit(0, pl.Int64)
 _NULL = pl.lit(None, pl.Int64)
 
@@ -139,6 +140,7 @@ def _cases(heads: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         bonded=pl.col("tradeMode").is_in(BONDED_MODES).fill_null(value=False),
         freight_good=freight_good,
         insured_good=insured_good,
+        pot_good=freight_good & insured_good,
         pot_fen=_fen_or_zero(freight, freight_good) + _fen_or_zero(insured, insured_good),
     )
     case = cases["case"]
@@ -148,7 +150,7 @@ def _cases(heads: pl.DataFrame, rates: Rates) -> pl.DataFrame:
 
 
 def _reckonable(amount: pl.Expr, rates: Rates) -> pl.Expr:
-    return ((amount >= 0) & (amount <= rates.reach_fen * 1000)).fill_null(value=False)
+    return ((amount >= 0) & (amount <= rates.reach_fen * (UNIT // 100))).fill_null(value=False)
 
 
 def _fen_or_zero(amount: pl.Expr, good: pl.Expr) -> pl.Expr:
@@ -177,7 +179,7 @@ def _items(lines: pl.DataFrame, cases: pl.DataFrame, rates: Rates) -> pl.DataFra
         "qty2",
         "unit2",
         "totalPrice",
-        single=(fifths(lines, "qty") == 100_000).fill_null(value=False),
+        single=(fifths(lines, "qty") == UNIT).fill_null(value=False),
         price=pl.when(good).then(price).otherwise(0),
         price_good=good,
         goods_fen=_fen_or_zero(price, good),
@@ -206,97 +208,104 @@ def _conditions(items: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     )
 
 
+def _per_case(items: pl.DataFrame, cases: int, *sums: pl.Expr, **named: pl.Expr) -> pl.DataFrame:
+    """Aggregates of the lines of each case, in order of the cases; 0 or False without lines."""
+    found = items.group_by("row").agg(*sums, **named).sort("row")
+    if found.height < cases:
+        every = pl.select(row=pl.int_range(cases, dtype=pl.UInt32))
+        found = every.join(found, on="row", how="left", maintain_order="left").with_columns(
+            pl.col(pl.Int64).fill_null(0), pl.col(pl.Boolean).fill_null(value=False)
+        )
+    return found.drop("row")
+
+
 def _valued(cases: pl.DataFrame, items: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """The cases with what their lines say together."""
-    of_lines = items.group_by("row").agg(
+    of_lines = _per_case(
+        items,
+        cases.height,
         pl.col("goods_fen").sum(),
-        one_item=(pl.len() == 1) & pl.col("single").all(),
+        one_item=(pl.len() == 1) & pl.col("single").first(),
         faulty=pl.col("faulty").any(),
-        duty_unknown=pl.col("duty_ppm").is_null().any(),
-    )
-    of_lines = (
-        pl.select(row=pl.int_range(cases.height, dtype=pl.UInt32))
-        .join(of_lines, on="row", how="left", maintain_order="left")
-        .select(
-            pl.col("goods_fen").fill_null(0),
-            pl.col("one_item", "faulty", "duty_unknown").fill_null(value=False),
-        )
+        duty_unknown=pl.col("duty_ppm").null_count() > 0,
     )
     value = pl.col("goods_fen") + pl.col("pot_fen")
     return cases.hstack(of_lines).with_columns(
         value_fen=value,
-        faulty=pl.col("faulty")
-        | ~pl.col("freight_good")
-        | ~pl.col("insured_good")
-        | (value > rates.reach_fen),
+        faulty=pl.col("faulty") | ~pl.col("pot_good") | (value > rates.reach_fen),
     )
 
 
 def _used_before(cases: pl.DataFrame, used: pl.DataFrame) -> pl.Series:
     """What each case's buyer has used before the batch, in fen."""
-    if used["buyer"].n_unique() != used.height:
-        raise ValueError("used: a buyer stands twice")
-    amount = used["used_fen"]
-    if amount.null_count() or not amount.is_between(0, 2**62).all():
-        raise ValueError("used: used_fen must be integers of fen, 0 or more")
     if not used.height:
         return pl.zeros(cases.height, pl.Int64, eager=True).alias("used_fen")
-    found = cases.select("buyer").join(
-        used.select(pl.col("buyer").cast(pl.String), pl.col("used_fen").cast(pl.Int64)),
-        on="buyer",
-        how="left",
-        maintain_order="left",
-    )
+    amount = used["used_fen"].cast(pl.Int64)
+    if amount.null_count() or not ((amount >= 0) & (amount <= _MOST_USED)).all():
+        raise ValueError("used: used_fen must be integers of fen, 0 or more")
+    known = pl.DataFrame({"buyer": used["buyer"].cast(pl.String), "used_fen": amount})
+    try:
+        found = cases.select("buyer").join(
+            known, on="buyer", how="left", maintain_order="left", validate="m:1"
+        )
+    except pl.exceptions.ComputeError:
+        raise ValueError("used: a buyer stands twice") from None
     return found["used_fen"].fill_null(0)
 
 
 # -- limits and allowance --------------------------------------------------------------------------
 
+_TREATMENTS = {REFUSED: 0, GENERAL: 1, COUNTED: 2, RETAIL: 3}
+"""What may become of a case, as small integers for the columns `alone` and `treatment`."""
+
+_ALONE_REFUSED = pl.col("alone") == _TREATMENTS[REFUSED]
+_FULL = pl.col("alone").is_between(_TREATMENTS[GENERAL], _TREATMENTS[COUNTED])
+_COUNTS = pl.col("alone") >= _TREATMENTS[COUNTED]
+_TAKES = pl.col("eligible") & ~pl.col("faulty") & ~_ALONE_REFUSED
+_TAXED_IN_FULL = pl.col("treatment").is_between(_TREATMENTS[GENERAL], _TREATMENTS[COUNTED])
+
 
 def _settle(cases: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     """The regime of each case under the single limit and the buyer's year, in order of arrival."""
+    over_annual = _TREATMENTS[limits.over_annual]
     alone = (
         pl.when(pl.col("value_fen") <= limits.single_within_fen)
-        .then(pl.lit(RETAIL))
+        .then(_TREATMENTS[RETAIL])
         .when("one_item")
-        .then(pl.lit(limits.over_single_one_item))
-        .otherwise(pl.lit(limits.over_single_many_items))
+        .then(_TREATMENTS[limits.over_single_one_item])
+        .otherwise(_TREATMENTS[limits.over_single_many_items])
     )
-    cases = cases.with_columns(alone=alone)
-    full_tax_unknown = pl.col("duty_unknown") & pl.col("alone").is_in([GENERAL, COUNTED])
-    takes = pl.col("eligible") & ~pl.col("faulty") & (pl.col("alone") != REFUSED)
+    cases = cases.with_columns(alone=alone.cast(pl.Int8))
     year = allowance.take(
         cases.select(
             "buyer",
             "used_fen",
             "value_fen",
-            takes_inside=takes & pl.col("alone").is_in([RETAIL, COUNTED]) & ~full_tax_unknown,
-            takes_outside=takes & pl.lit(limits.over_annual == COUNTED) & ~pl.col("duty_unknown"),
+            takes_inside=_TAKES & ~_FULL.and_("duty_unknown") & _COUNTS,
+            takes_outside=_TAKES & (over_annual == _TREATMENTS[COUNTED]) & ~pl.col("duty_unknown"),
         ),
         limits.annual_within_fen,
     )
-    treatment = (
-        pl.when(pl.col("inside") | (pl.col("alone") == REFUSED))
-        .then("alone")
-        .otherwise(pl.lit(limits.over_annual))
-    )
-    full_tax = pl.col("treatment").is_in([GENERAL, COUNTED])
+    unknown = pl.col("duty_unknown") & ~pl.col("faulty")
+    treatment = pl.when(_ALONE_REFUSED | pl.col("inside")).then("alone").otherwise(over_annual)
     return (
         cases.hstack(year)
-        .with_columns(treatment=treatment)
-        .with_columns(rate_missing=full_tax & pl.col("duty_unknown") & ~pl.col("faulty"))
+        .with_columns(treatment=treatment.cast(pl.Int8))
         .with_columns(
-            refused=(pl.col("treatment") == REFUSED) | pl.col("faulty") | pl.col("rate_missing")
+            rate_missing=_TAXED_IN_FULL & unknown,
+            refused=(pl.col("treatment") == _TREATMENTS[REFUSED])
+            | pl.col("faulty")
+            | (_TAXED_IN_FULL & unknown),
+            over_single=_ALONE_REFUSED,
+            over_annual=~pl.col("inside") & (over_annual == _TREATMENTS[REFUSED]),
         )
         .with_columns(
-            full_tax=full_tax & ~pl.col("refused"),
+            full_tax=_TAXED_IN_FULL & ~pl.col("refused"),
             regime=pl.when("refused")
             .then(pl.lit(REFUSED))
-            .when(full_tax)
+            .when(_TAXED_IN_FULL)
             .then(pl.lit(GENERAL))
             .otherwise(pl.lit(RETAIL)),
-            over_single=pl.col("alone") == REFUSED,
-            over_annual=~pl.col("inside") & pl.lit(limits.over_annual == REFUSED),
         )
     )
 
@@ -371,24 +380,19 @@ def _parcel_tax(items: pl.DataFrame, settled: pl.DataFrame, rates: Rates) -> pl.
 
 def _totals(settled: pl.DataFrame, taxed: pl.DataFrame) -> pl.DataFrame:
     """One row per case: its regime, its sums and its buyer's year."""
-    sums = taxed.group_by("row").agg(pl.col(*_TAXES, "waived_fen").sum())
-    return (
-        settled.with_row_index("row")
-        .join(sums, on="row", how="left", maintain_order="left")
-        .with_columns(pl.col(*_TAXES, "waived_fen").fill_null(0))
-        .select(
-            "case",
-            "regime",
-            "value_fen",
-            *_TAXES,
-            "waived_fen",
-            "counted_fen",
-            "used_before_fen",
-            "one_item",
-            "refused",
-            total_fen=pl.sum_horizontal(_TAXES),
-            used_after_fen=pl.col("used_before_fen") + pl.col("counted_fen"),
-        )
+    sums = _per_case(taxed, settled.height, pl.col(*_TAXES, "waived_fen").sum())
+    return settled.hstack(sums).select(
+        "case",
+        "regime",
+        "value_fen",
+        *_TAXES,
+        "waived_fen",
+        "counted_fen",
+        "used_before_fen",
+        "one_item",
+        "refused",
+        total_fen=pl.sum_horizontal(_TAXES),
+        used_after_fen=pl.col("used_before_fen") + pl.col("counted_fen"),
     )
 
 
@@ -428,7 +432,9 @@ def _amount_findings(
 ) -> list[pl.DataFrame]:
     """Amounts that are missing, negative or beyond the reach of exact arithmetic."""
     expected = pl.lit(f"0.00 to {yuan_text(rates.reach_fen)}")
-    found = []
+    found: list[pl.DataFrame] = []
+    if settled["pot_good"].all() and items["price_good"].all() and not settled["faulty"].any():
+        return found
     for rows, good, field in (
         (settled, "freight_good", "freight"),
         (settled, "insured_good", "insuredFee"),

@@ -74,8 +74,8 @@ def goods_findings(items: pl.DataFrame, settled: pl.DataFrame, rates: Rates) -> 
     duty rate is not known).
     """
     found = _list_findings(items, rates)
-    unknown = items.filter(~pl.col("known"))
-    if unknown.height:
+    if not items["known"].all():
+        unknown = items.filter(~pl.col("known"))
         expected = pl.lit(f"a code of tariff {rates.edition}")
         found.append(
             finding(
@@ -92,16 +92,15 @@ def goods_findings(items: pl.DataFrame, settled: pl.DataFrame, rates: Rates) -> 
                 missing, "goods.unknown-code", "gcode", expected, pl.col("gcode"), rates.law_goods
             )
         )
-    undecidable = items.filter("undecidable")
-    if undecidable.height:
-        found.append(_quantity_findings(undecidable, rates))
+    if items["undecidable"].any():
+        found.append(_quantity_findings(items.filter("undecidable"), rates))
     return found
 
 
 def _list_findings(items: pl.DataFrame, rates: Rates) -> list[pl.DataFrame]:
     found: list[pl.DataFrame] = []
-    unlisted = items.filter(~pl.col("listed"))
-    if unlisted.height:
+    if not items["listed"].all():
+        unlisted = items.filter(~pl.col("listed"))
         rule, severity = (
             ("goods.not-listed", "error")
             if rates.list_complete
@@ -110,8 +109,8 @@ def _list_findings(items: pl.DataFrame, rates: Rates) -> list[pl.DataFrame]:
         expected = pl.lit(f"a code of positive list {rates.list_version}")
         actual = pl.col("gcode").str.slice(0, 8)
         found.append(finding(unlisted, rule, "gcode", expected, actual, rates.law_list, severity))
-    direct = items.filter(pl.col("bonded_only") & ~pl.col("bonded"))
-    if direct.height:
+    if (items["bonded_only"] & ~items["bonded"]).any():
+        direct = items.filter(pl.col("bonded_only") & ~pl.col("bonded"))
         expected = pl.lit(" | ".join(BONDED_MODES))
         actual = pl.col("tradeMode")
         found.append(

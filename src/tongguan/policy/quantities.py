@@ -92,9 +92,8 @@ def decide(lines: pl.DataFrame, reach_fen: int) -> pl.DataFrame:
     )
     taxed = (pl.col("dear") | ~pl.col("conditional")) & ~pl.col("undecidable")
     return (
-        lines.lazy()
-        .join(_by_unit("unit1").lazy(), on="unit1", how="left", maintain_order="left")
-        .join(_by_unit("unit2").lazy(), on="unit2", how="left", maintain_order="left")
+        lines.join(_by_unit("unit1"), on="unit1", how="left", maintain_order="left")
+        .join(_by_unit("unit2"), on="unit2", how="left", maintain_order="left")
         .with_columns(
             qty1_fifths=fifths(lines, "qty1"),
             qty2_fifths=fifths(lines, "qty2"),
@@ -116,5 +115,4 @@ def decide(lines: pl.DataFrame, reach_fen: int) -> pl.DataFrame:
             pl.when(taxed).then("quantity").cast(pl.Int64).alias("ct_quantity"),
             "undecidable",
         )
-        .collect()
     )

@@ -47,17 +47,8 @@ KINDS_OF = {
 
 _KIND_NAMES = {"mass": "weight", "volume": "volume", "sheet": "sheet (片, 张)", "piece": "piece"}
 
-_TAKEN = (
-    "known",
-    "duty_ppm",
-    "ct_ppm",
-    "vat_ppm",
-    "parcel_ppm",
-    "rate_confirmed",
-    "special",
-    "listed",
-    "bonded_only",
-)
+_RATE_COLUMNS = ("duty_ppm", "ct_ppm", "vat_ppm", "parcel_ppm")
+_FLAGS = ("known", "rate_confirmed", "special", "listed", "bonded_only")
 
 _CONDITIONS = (
     "ct_min_measure_fen",
@@ -130,10 +121,8 @@ class Rates:
 
     def taken(self, rate: pl.Series) -> pl.DataFrame:
         """The columns every line needs; an unknown code has null rates and false flags."""
-        return self.table.select(pl.col(_TAKEN).gather(rate)).with_columns(
-            pl.col("known", "rate_confirmed", "special", "listed", "bonded_only").fill_null(
-                value=False
-            )
+        return self.table.select(
+            pl.col(_RATE_COLUMNS).gather(rate), pl.col(_FLAGS).gather(rate).fill_null(value=False)
         )
 
     def conditions(self, rate: pl.Series) -> pl.DataFrame:

@@ -18,47 +18,62 @@ def share(lines: pl.DataFrame, pot_fen: pl.Series, goods_total_fen: pl.Series) -
     A case whose lines are all worth 0 shares its pot equally. The product of a pot and a line
     must stay below 2**127 (the kernel's reach sees to that).
     """
+    charges = pl.zeros(lines.height, pl.Int64, eager=True).alias("charges_fen")
+    charged = (pot_fen != 0).gather(lines["row"]).arg_true()
+    if not charged.len():
+        return charges
+    few = lines.select(pl.col("row", "gnum", "goods_fen").gather(charged))
+    return charges.scatter(charged, _shared(few, pot_fen, goods_total_fen))
+
+
+def _shared(lines: pl.DataFrame, pot_fen: pl.Series, goods_total_fen: pl.Series) -> pl.Series:
     row = lines["row"]
-    pot = pot_fen.gather(row)
-    if not (pot != 0).any():
-        return pl.zeros(lines.height, pl.Int64, eager=True).alias("charges_fen")
-    parts = lines.select(
-        "row",
-        "gnum",
-        pot.alias("pot"),
-        pl.col("goods_fen").alias("weight"),
-        goods_total_fen.gather(row).alias("total"),
+    parts = lines.with_columns(
+        pot_fen.gather(row).alias("pot"), goods_total_fen.gather(row).alias("total")
     )
     if (parts["total"] == 0).any():
         worthless = pl.col("total") == 0
         parts = parts.with_columns(
-            pl.when(worthless).then(1).otherwise("weight").alias("weight"),
-            pl.when(worthless).then(pl.len().over("row")).otherwise("total").alias("total"),
+            goods_fen=pl.when(worthless).then(1).otherwise("goods_fen"),
+            total=pl.when(worthless).then(pl.len().over("row")).otherwise("total"),
         )
-    product = pl.col("pot").cast(pl.Int128) * pl.col("weight")
+    product = pl.col("pot").cast(pl.Int128) * pl.col("goods_fen")
     parts = parts.with_columns(
-        (product // pl.col("total")).cast(pl.Int64).alias("whole"),
-        (product % pl.col("total")).cast(pl.Int64).alias("remainder"),
+        whole=(product // pl.col("total")).cast(pl.Int64),
+        remainder=(product % pl.col("total")).cast(pl.Int64),
     )
-    whole = parts["whole"].alias("charges_fen")
-    if not (parts["remainder"] != 0).any():
-        return whole
-    return whole + _leftover(parts)
+    rest = parts["remainder"] != 0
+    return parts["whole"] + _leftover(parts, rest) if rest.any() else parts["whole"]
 
 
-def _leftover(parts: pl.DataFrame) -> pl.Series:
-    """One fen more for the lines with the largest remainders, 0 for the others."""
+def _leftover(parts: pl.DataFrame, rest: pl.Series) -> pl.Series:
+    """One fen more for the lines with the largest remainders, 0 for the others.
+
+    The remainders of a case are fractions of one total, so their sum over it is what is missing,
+    and only lines with a remainder can be among the largest.
+    """
     ranked = (
-        parts.with_row_index("line")
-        .filter((pl.col("remainder").max() > 0).over("row"))
-        .with_columns(missing=pl.col("pot") - pl.col("whole").sum().over("row"))
+        parts.select("row", "gnum", "remainder", "total", line=pl.int_range(pl.len()))
+        .filter(rest)
         .sort(
             ["row", "remainder", "gnum"],
             descending=[False, True, False],
             nulls_last=True,
             maintain_order=True,
         )
-        .filter(pl.int_range(pl.len()).over("row") < pl.col("missing"))
+        .with_columns(
+            rank=pl.int_range(pl.len()),
+            first=pl.col("row") != pl.col("row").shift(),
+        )
+        .with_columns(
+            rank=pl.col("rank")
+            - pl.when(pl.col("first").fill_null(value=True)).then("rank").forward_fill()
+        )
+    )
+    sums = ranked.select(
+        "line",
+        taken=pl.col("rank") * pl.col("total").cast(pl.Int128)
+        < pl.col("remainder").cast(pl.Int128).sum().over("row"),
     )
     extra = pl.zeros(parts.height, pl.Int64, eager=True)
-    return extra.scatter(ranked["line"], 1)
+    return extra.scatter(sums.filter("taken")["line"], 1)
