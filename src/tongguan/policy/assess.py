@@ -136,6 +136,8 @@ def _cases(heads: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         pl.col("case").cast(pl.UInt32),
         pl.col("buyer").cast(pl.String),
         "tradeMode",
+        "freight",
+        "insuredFee",
         eligible=pl.col("eligible").fill_null(value=False),
         bonded=pl.col("tradeMode").is_in(BONDED_MODES).fill_null(value=False),
         freight_good=freight_good,
@@ -442,7 +444,7 @@ def _amount_findings(
     ):
         if not rows[good].all():
             bad = rows.filter(~pl.col(good))
-            actual = pl.lit(None, pl.String)
+            actual = pl.col(field).cast(pl.String)
             found.append(finding(bad, "message.field", field, expected, actual, None))
     beyond = settled["value_fen"] > rates.reach_fen
     if beyond.any():
