@@ -57,7 +57,9 @@ def finding_text(found: dict[str, Any]) -> str:
     place = f"item {found['gnum']}, " if found.get("gnum") is not None else ""
     field = f"{place}{found['field']}: " if found.get("field") else ""
     values = [f"{word} {found[key]}" for word, key in _SIDES if found.get(key) is not None]
-    return f"{rule.id} [{found.get('code', rule.id)}] {rule.en}; {field}{', '.join(values)}"
+    code = found.get("code", rule.id)
+    name = rule.id if code == rule.id else f"{rule.id} [{code}]"
+    return f"{name} {rule.en}; {field}{', '.join(values)}"
 
 
 _SIDES = (("expected", "expected"), ("found", "actual"))

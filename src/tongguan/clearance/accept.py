@@ -25,6 +25,8 @@ RESENDABLE = frozenset({100})
 """Statuses after which the same key may be declared anew."""
 
 KEY = ["kind", "key_a", "key_b"]
+KEYLESS = pl.any_horizontal(pl.col("key_a", "key_b").is_null())
+"""A document whose optional key element is absent meets no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,17 @@ class _Holder:
     id: int
     status: int
     app_time: str
+    released: bool = False
 
 
 def accept(arrivals: pl.DataFrame, stored: pl.DataFrame) -> Accepted:
     """Decide for each arriving document whether it is taken.
 
     arrivals: doc, kind, key_a, key_b, app_type (Int), app_time, in order of arrival.
-    stored: id, kind, key_a, key_b, status, app_time: the current documents of these keys.
+    stored: id, kind, key_a, key_b, status, app_time, released: the current documents of these
+    keys; released: the number may be used anew (waybills after six months).
     """
-    lonely = (pl.len().over(KEY) == 1) & (pl.col("app_type") == NEW)
+    lonely = ((pl.len().over(KEY) == 1) | KEYLESS) & (pl.col("app_type") == NEW)
     marked = arrivals.with_columns(lonely=lonely).join(
         stored.select(*KEY, met=pl.lit(value=True)), on=KEY, how="left", maintain_order="left"
     )
@@ -68,7 +72,7 @@ def accept(arrivals: pl.DataFrame, stored: pl.DataFrame) -> Accepted:
     if others.height:
         holders = {
             (row["kind"], row["key_a"], row["key_b"]): _Holder(
-                row["id"], row["status"], row["app_time"]
+                row["id"], row["status"], row["app_time"], row["released"]
             )
             for row in stored.iter_rows(named=True)
         }
@@ -120,6 +124,8 @@ def _refusal(row: dict[str, Any], holder: _Holder | None) -> dict[str, Any] | No
         if row["app_type"] == NEW:
             return None
         return message_absent(row)
+    if row["app_type"] == NEW and holder.released:
+        return None
     if row["app_type"] == NEW and holder.status not in RESENDABLE:
         return message_duplicate(row, holder)
     if row["app_time"] < holder.app_time:

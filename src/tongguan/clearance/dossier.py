@@ -149,7 +149,7 @@ def ready_lists(conn: psycopg.Connection) -> pl.DataFrame:
             AND o.current AND o.status = 2
         JOIN document w ON w.kind = {number["waybill"]} AND w.key_b = d.way_b
             AND w.key_a = d.way_a AND w.current AND w.status = 2
-        WHERE d.kind = {number["inventory"]} AND d.current AND d.status = 2"""  # noqa: S608
+        WHERE d.kind = {number["inventory"]} AND d.current AND d.status = 2"""
     return store.fetch(conn, sql, None, LIFE)
 
 
@@ -157,7 +157,7 @@ def waiting_since(conn: psycopg.Connection, before_ms: int) -> pl.DataFrame:
     """Waiting lists whose last event is before a time (ms since 1970 UTC): LIFE columns."""
     sql = f"""SELECT {", ".join(name for name in LIFE if name != "arrival")}, -1 AS arrival
         FROM document WHERE kind = {KINDS["inventory"].number} AND current AND status = 2
-        AND at < %(before)s ORDER BY id"""  # noqa: S608
+        AND at < %(before)s ORDER BY id"""
     return store.fetch(conn, sql, {"before": before_ms}, LIFE)
 
 
@@ -339,7 +339,7 @@ def _body(
         return hit
     names = ", ".join(f'b."{name}"' for name in columns)
     sql = (
-        f"SELECT b.document_id AS id, {names} FROM unnest(%(ids)s::bigint[]) AS k(id) "  # noqa: S608
+        f"SELECT b.document_id AS id, {names} FROM unnest(%(ids)s::bigint[]) AS k(id) "
         f"JOIN {table} b ON b.document_id = k.id"
     )
     stored = store.fetch(conn, sql, {"ids": missing["id"].to_list()}, {"id": pl.Int64} | schema)

@@ -102,6 +102,7 @@ _STORED: dict[str, Any] = {
     "key_b": pl.String,
     "status": pl.Int64,
     "app_time": pl.String,
+    "released": pl.Boolean,
 }
 
 

@@ -7,6 +7,7 @@ compares every amount and every finding with the record.
 
 from dataclasses import asdict, dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -168,6 +169,8 @@ def _compared(heads: pl.DataFrame) -> list[Compared]:
 
     def value(name: str) -> str | None:
         found = row[name]
+        if isinstance(found, Decimal):
+            return f"{found:f}".rstrip("0").ljust(f"{found:f}".index(".") + 3, "0")
         return None if found is None else str(found)
 
     def same(left: str, right: str) -> bool:
@@ -184,7 +187,7 @@ def _compared(heads: pl.DataFrame) -> list[Compared]:
 def _differences(conn: psycopg.Connection, list_id: int, decisions: Decisions) -> list[str]:
     """Every amount, the regime, the outcome and every finding that is not as recorded."""
     names = ("regime", "refused", "eligible", *DECISION_AMOUNTS)
-    sql = f"SELECT {', '.join(names)} FROM decision WHERE document_id = %s"  # noqa: S608
+    sql = f"SELECT {', '.join(names)} FROM decision WHERE document_id = %s"
     recorded = dict(zip(names, conn.execute(sql, (list_id,)).fetchone() or (), strict=True))
     now = decisions.heads.row(0, named=True)
     found = [
@@ -193,7 +196,7 @@ def _differences(conn: psycopg.Connection, list_id: int, decisions: Decisions) -
         if recorded[name] != now[name]
     ]
     columns = ("gnum", *TAX_LINE_AMOUNTS)
-    sql = f"SELECT {', '.join(columns)} FROM tax_line WHERE document_id = %s ORDER BY gnum"  # noqa: S608
+    sql = f"SELECT {', '.join(columns)} FROM tax_line WHERE document_id = %s ORDER BY gnum"
     stored = {row[0]: row for row in conn.execute(sql, (list_id,))}
     lines = {row[0]: row for row in decisions.lines.select(columns).iter_rows()}
     found += [
@@ -206,7 +209,7 @@ def _differences(conn: psycopg.Connection, list_id: int, decisions: Decisions) -
 
 def _finding_differences(conn: psycopg.Connection, list_id: int, decisions: Decisions) -> list[str]:
     names = ("rule", "document", "field", "gnum", "expected", "actual")
-    sql = f"SELECT {', '.join(names)} FROM finding WHERE document_id = %s"  # noqa: S608
+    sql = f"SELECT {', '.join(names)} FROM finding WHERE document_id = %s"
     recorded = {
         tuple(row)
         for row in conn.execute(sql, (list_id,))

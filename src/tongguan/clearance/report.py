@@ -91,7 +91,7 @@ def _lines_where(
             t.duty_fen, t.consumption_fen, t.vat_fen, t.total_fen, t.regime,
             t.used_before_fen, t.used_after_fen, t.refused
         FROM document d LEFT JOIN decision t ON t.document_id = d.id
-        WHERE {condition} ORDER BY d.message_id, d.position"""  # noqa: S608
+        WHERE {condition} ORDER BY d.message_id, d.position"""
     rows = conn.execute(sql, (ids,)).fetchall()
     findings = _findings(conn, [row[0] for row in rows])
     waiting = _waiting(conn, rows)
@@ -114,8 +114,11 @@ def _decision(row: tuple[Any, ...]) -> dict[str, Any]:
     if row[11] is None:
         return {"tax": None, "allowance": None}
     duty, consumption, vat, total = (money(fen) for fen in row[11:15])
+    refused = row[18]
     return {
-        "tax": {
+        "tax": None
+        if refused
+        else {
             "duty": duty,
             "consumption": consumption,
             "vat": vat,
@@ -135,7 +138,7 @@ def _finding(row: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _findings(conn: psycopg.Connection, ids: list[int]) -> dict[int, list[dict[str, Any]]]:
-    sql = f"SELECT document_id, {_FINDING} FROM finding WHERE document_id = ANY(%s)"  # noqa: S608
+    sql = f"SELECT document_id, {_FINDING} FROM finding WHERE document_id = ANY(%s)"
     found: dict[int, list[dict[str, Any]]] = {}
     for id_, *row in conn.execute(sql, (ids,)):
         found.setdefault(id_, []).append(_finding(tuple(row)))
@@ -144,7 +147,7 @@ def _findings(conn: psycopg.Connection, ids: list[int]) -> dict[int, list[dict[s
 
 def _message_findings(conn: psycopg.Connection, ids: list[int]) -> dict[int, list[dict[str, Any]]]:
     sql = f"""SELECT message_id, {_FINDING} FROM finding
-        WHERE message_id = ANY(%s) AND document_id IS NULL"""  # noqa: S608
+        WHERE message_id = ANY(%s) AND document_id IS NULL"""
     found: dict[int, list[dict[str, Any]]] = {}
     for id_, *row in conn.execute(sql, (ids,)):
         found.setdefault(id_, []).append(_finding(tuple(row)))
@@ -159,7 +162,7 @@ def _waiting(
     if not ids:
         return {}
     columns = ", ".join(name for name in dossier.LIFE if name != "arrival")
-    sql = f"SELECT {columns}, -1 AS arrival FROM document WHERE id = ANY(%(ids)s)"  # noqa: S608
+    sql = f"SELECT {columns}, -1 AS arrival FROM document WHERE id = ANY(%(ids)s)"
     lists = store.fetch(conn, sql, {"ids": ids}, dossier.LIFE)
     found: dict[int, list[dict[str, Any]]] = {}
     for row in dossier.missing(conn, lists).iter_rows(named=True):

@@ -6,6 +6,7 @@ decided, so that the outcome does not depend on how many documents share a batch
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import polars as pl
 import psycopg
@@ -13,7 +14,7 @@ import psycopg
 from tongguan import store
 from tongguan.clearance import dossier, steps, texts
 from tongguan.clearance import findings as f
-from tongguan.clearance.accept import KEY, NEW, accept
+from tongguan.clearance.accept import KEY, KEYLESS, NEW, accept
 from tongguan.clearance.decide import Decisions, buyer_key, decide
 from tongguan.clearance.dossier import Complete
 from tongguan.clearance.intake import Body
@@ -51,7 +52,7 @@ def rounds(conn: psycopg.Connection, declared: pl.DataFrame) -> Iterator[pl.Data
     another document of that order came before it in this round.
     """
     resent = (pl.col("kind") == INVENTORY) & (pl.len().over(KEY) > 1)
-    meeting = declared.filter((pl.col("app_type") != NEW) | resent)
+    meeting = declared.filter((pl.col("app_type") != NEW) | (resent & ~KEYLESS))
     if meeting.is_empty():
         if declared.height:
             yield declared
@@ -73,7 +74,7 @@ def rounds(conn: psycopg.Connection, declared: pl.DataFrame) -> Iterator[pl.Data
 
 def _orders_with_waiting_list(conn: psycopg.Connection, order_numbers: list[str]) -> list[str]:
     sql = f"""SELECT DISTINCT ref_b FROM document
-        WHERE kind = {INVENTORY} AND current AND status = 2 AND ref_b = ANY(%s)"""  # noqa: S608
+        WHERE kind = {INVENTORY} AND current AND status = 2 AND ref_b = ANY(%s)"""
     return [row[0] for row in conn.execute(sql, (order_numbers,))]
 
 
@@ -84,7 +85,7 @@ def run(
     settings: Settings,
 ) -> Round:
     """Take the documents of one round, and decide what they complete."""
-    taken = accept(fresh, _met(conn, fresh))
+    taken = accept(fresh, _met(conn, fresh, settings))
     fresh = fresh.join(taken.documents, on="doc", maintain_order="left")
     part = Round(fresh, superseded=taken.superseded, findings=[taken.findings])
     refusals = texts.refusals(taken.findings)
@@ -110,9 +111,15 @@ def run(
     return part
 
 
-def _met(conn: psycopg.Connection, documents: pl.DataFrame) -> pl.DataFrame:
+WAYBILL_UNIQUE_FOR = timedelta(days=183)
+"""A carrier may use a waybill number anew after six months (CEB specification, logisticsNo)."""
+
+
+def _met(conn: psycopg.Connection, documents: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     """The current documents that arriving ones meet: same kind, same key."""
-    sql = """SELECT d.id, d.kind, d.key_a, d.key_b, d.status, d.app_time
+    since = settings.at_ms - WAYBILL_UNIQUE_FOR // timedelta(milliseconds=1)
+    sql = f"""SELECT d.id, d.kind, d.key_a, d.key_b, d.status, d.app_time,
+            d.kind = {KINDS["waybill"].number} AND d.at < {since} AS released
         FROM unnest(%(kind)s::smallint[], %(a)s::text[], %(b)s::text[]) AS k(kind, a, b)
         JOIN document d ON d.kind = k.kind AND d.key_b = k.b AND d.key_a = k.a AND d.current"""
     keys = documents.select(*KEY).unique(maintain_order=True)
@@ -120,7 +127,8 @@ def _met(conn: psycopg.Connection, documents: pl.DataFrame) -> pl.DataFrame:
     numbers_, words = ("id", "kind", "status"), ("key_a", "key_b", "app_time")
     schema = dict.fromkeys(numbers_, pl.Int64) | dict.fromkeys(words, pl.String)
     order = ("id", "kind", "key_a", "key_b", "status", "app_time")
-    return store.fetch(conn, sql, params, {name: schema[name] for name in order})
+    columns = {name: schema[name] for name in order} | {"released": pl.Boolean}
+    return store.fetch(conn, sql, params, columns)
 
 
 def decide_lists(
