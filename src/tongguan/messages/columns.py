@@ -142,7 +142,8 @@ class Columns:
         if self.kind.flat:
             heads = documents
         else:
-            if max(map(len, documents)) > 1 + _DTD_CHILDREN or not min(map(len, documents)):
+            most = 1 + min(self.lines_most, _DTD_CHILDREN)
+            if max(map(len, documents)) > most or not min(map(len, documents)):
                 return False
             for position, document in enumerate(documents):
                 children = list(document)
