@@ -56,6 +56,7 @@ class Desk:
     accepted: dict[tuple, Document] = field(default_factory=dict)
     drafts: set[tuple] = field(default_factory=set)
     refused: list[tuple[tuple, str]] = field(default_factory=list)
+    superseded: list[tuple] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
 
@@ -108,8 +109,10 @@ def clear_desk(folder: Path) -> Desk:
         elif one.head["appTime"] <= known.head["appTime"]:
             desk.refused.append((one.key, "message.stale"))
         elif one.head["appType"] == "2":
+            desk.superseded.append(one.key)
             desk.accepted[one.key] = one
         else:
+            desk.superseded += [one.key, one.key]
             del desk.accepted[one.key]
     return desk
 

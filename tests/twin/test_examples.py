@@ -27,9 +27,7 @@ FAULTS = (
 
 
 def make(out: Path) -> twin.Summary:
-    return twin.write(
-        out, seed=37, parcels=12, faults="0.7", day=date(2022, 6, 1), only=FAULTS
-    )
+    return twin.write(out, seed=37, parcels=12, faults="0.7", day=date(2022, 6, 1), only=FAULTS)
 
 
 def test_the_examples_are_what_the_twin_makes(tmp_path):

@@ -23,7 +23,9 @@ COSMETICS = (("mass", 1000), ("volume", 1000), ("sheet", 1500))
 
 
 def rates(duty="0", consumption="0", vat="0.13", kind=None, specific="0", minimum=()):
-    return Rates(Fraction(duty), Fraction(consumption), Fraction(vat), kind, Fraction(specific), minimum)
+    return Rates(
+        Fraction(duty), Fraction(consumption), Fraction(vat), kind, Fraction(specific), minimum
+    )
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def compare(out, listed=None):
     """The clerk's view of a folder against expected.jsonl; returns what was compared."""
     desk = clerk.clear_desk(out / "messages")
     told = clerk.expected(out)
-    refused, seen = Counter(), Counter()
+    refused, superseded, seen = Counter(), Counter(), Counter()
     for fact in told:
         kind = fact["document"]
         if kind == "message":
@@ -41,6 +41,10 @@ def compare(out, listed=None):
             seen["message.format"] += 1
             continue
         key = (kind, *(fact["key"][name] for name in clerk.KEYS[kind]))
+        if fact.get("superseded"):
+            assert fact["status"] == 2
+            superseded[key] += 1
+            continue
         if ("faults" not in fact and kind == "inventory") or fact["status"] not in STATUSES:
             refused[key, *fact["rules"]] += 1
             continue
@@ -60,6 +64,7 @@ def compare(out, listed=None):
         assert (fact["tax"] is not None) == (fact["status"] == 800)
         seen.update(found or (["waits"] if not complete else ["released"]))
     assert refused == Counter(desk.refused)
+    assert superseded == Counter(desk.superseded)
     assert Counter(desk.unreadable).keys() == {
         f["key"]["file"] for f in told if f["document"] == "message"
     }

@@ -157,3 +157,18 @@ def test_messages_of_another_run_are_never_mixed_in(tmp_path):
     twin.write(tmp_path, seed=1, parcels=1, faults=0)
     with pytest.raises(FileExistsError):
         twin.write(tmp_path, seed=2, parcels=1, faults=0)
+
+
+def test_a_document_that_changes_has_changed_before_its_list_arrives(tmp_path):
+    """Else the first version could be decided on, and the outcome would hang on the order."""
+    names = ["message.stale", "changed", "renewed", "deleted"]
+    twin.write(tmp_path, seed=7, parcels=9000, faults="0.02", only=names)
+    documents, _ = clerk.read(tmp_path / "messages")
+    arrival = {}
+    for n, one in enumerate(documents):
+        arrival.setdefault(one.key, []).append(n)
+    lists = {d.head["orderNo"]: d.key for d in documents if d.kind == "inventory"}
+    moving = [d for d in documents if d.head["appType"] != "1"]
+    assert len(moving) > 100
+    for one in moving:
+        assert min(arrival[lists[one.head["orderNo"]]]) > max(arrival[one.key])

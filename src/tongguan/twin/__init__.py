@@ -5,8 +5,9 @@ The twin is the second opinion on the clearance: it reckons every outcome itself
 from dated parameters and tariff rows) and never imports the room it is compared with.
 """
 
+from tongguan.twin.compare import Difference, differences
 from tongguan.twin.faults import FAULTS, VARIANTS
 from tongguan.twin.write import Summary, write
 from tongguan.twin.zone import Zone
 
-__all__ = ["FAULTS", "VARIANTS", "Summary", "Zone", "write"]
+__all__ = ["FAULTS", "VARIANTS", "Difference", "Summary", "Zone", "differences", "write"]

@@ -23,7 +23,8 @@ class Outcome:
     `refusals`: rules that refuse the list (100). `forms`: kind -> rule that refuses that document's
     form. `absent`: kinds that never arrive. `drafts`: kinds that stay at 1. `again`: documents
     answered on their own, each with the rule that refuses it. `broken`: kind -> how its message is
-    broken. `silent`: kinds whose own line is left out, because nothing says what it must show.
+    broken. `superseded`: documents that were taken and then changed or deleted: they stay at 2.
+    `late`: documents sent when all else has arrived, in a message after all others of the parcel.
     """
 
     refusals: set[str] = field(default_factory=set)
@@ -32,7 +33,7 @@ class Outcome:
     drafts: set[str] = field(default_factory=set)
     again: list[tuple[str, str]] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
-    silent: set[str] = field(default_factory=set)
+    superseded: list[str] = field(default_factory=list)
     late: list[Document] = field(default_factory=list)
 
     def arrived(self, kind: str) -> bool:
@@ -50,6 +51,12 @@ def patch(document: Document, **values: str | None) -> None:
 def sent(parcel: Parcel, kind: str) -> Document:
     """The one document of that kind that the parcel sends."""
     return next(d for unit in parcel.documents for d in unit if d.kind == kind)
+
+
+def list_last(parcel: Parcel, outcome: Outcome) -> None:
+    """Keep the list back, so that nothing is decided while its documents still change."""
+    outcome.late.append(sent(parcel, "inventory"))
+    withhold(parcel, "inventory")
 
 
 def withhold(parcel: Parcel, kind: str) -> None:
@@ -353,6 +360,7 @@ def stale(parcel: Parcel, outcome: Outcome, maker: Maker) -> None:
     patch(old, note="更正")
     unit.append(old)
     outcome.again.append((kind, "message.stale"))
+    list_last(parcel, outcome)
 
 
 def state(parcel: Parcel, outcome: Outcome, maker: Maker) -> None:
@@ -389,6 +397,8 @@ def changed(parcel: Parcel, outcome: Outcome, maker: Maker) -> None:
     }
     patch(first, **wrong[kind])
     unit.append(right)
+    outcome.superseded.append(kind)
+    list_last(parcel, outcome)
 
 
 def renewed(parcel: Parcel, outcome: Outcome, maker: Maker) -> None:
@@ -398,6 +408,8 @@ def renewed(parcel: Parcel, outcome: Outcome, maker: Maker) -> None:
     first = unit[0]
     unit.append(replace(first, app_type="3", second=first.second + 60))
     unit.append(replace(first, second=first.second + 120))
+    outcome.superseded += [kind, kind]
+    list_last(parcel, outcome)
 
 
 def deleted(parcel: Parcel, outcome: Outcome, maker: Maker) -> None:
@@ -406,7 +418,8 @@ def deleted(parcel: Parcel, outcome: Outcome, maker: Maker) -> None:
     unit = _unit(parcel, kind)
     unit.append(replace(unit[0], app_type="3", second=unit[0].second + 60))
     outcome.absent.add(kind)
-    outcome.silent.add(kind)
+    outcome.superseded += [kind, kind]
+    list_last(parcel, outcome)
 
 
 def draft(parcel: Parcel, outcome: Outcome, maker: Maker) -> None:

@@ -15,11 +15,12 @@ def lines(parcel: Parcel, outcome: Outcome) -> Iterator[str]:
     """One JSON line per document of the parcel, the list first, then documents refused besides.
 
     `status` null: no such document may be known (its message never arrived). Documents that were
-    never sent have no line, except the list. `rules`: those of severity error, sorted.
+    never sent have no line, except the list. `rules`: those of severity error, sorted. A document
+    that a later one changed or deleted has a line of its own with `superseded`.
     """
     statuses = final(outcome)
     for kind in reversed(KINDS):
-        if kind in outcome.silent or (kind in outcome.absent and kind != "inventory"):
+        if kind in outcome.absent and kind != "inventory":
             continue
         status = statuses[kind]
         more = ""
@@ -27,6 +28,8 @@ def lines(parcel: Parcel, outcome: Outcome) -> Iterator[str]:
             owed = tax(parcel) if status == RELEASED else "null"
             more = f',"tax":{owed},"faults":{_names(parcel.faults)}'
         yield _line(kind, key(kind, parcel), status, rules(kind, status, outcome), parcel, more)
+    for kind in outcome.superseded:
+        yield _line(kind, key(kind, parcel), ACCEPTED, [], parcel, ',"superseded":true')
     for kind, rule in outcome.again:
         yield _line(kind, key(kind, parcel), refusal(rule, kind), [rule], parcel)
 

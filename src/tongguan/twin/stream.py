@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,10 @@ from tongguan.twin.zone import Firm
 
 MOST = 100
 """Documents a message may hold."""
+
+_LATER = 3
+"""Chunks after which all documents of a chunk have arrived: a message that is not yet full is
+filled by the next one, and its message may be held back for one more."""
 
 Unit = list[Document]
 """Documents that travel in one message, in this order."""
@@ -58,16 +63,17 @@ class Stream:
     _open: dict[tuple[str, str], list[list[str]]] = field(default_factory=dict)
     _senders: dict[str, Firm] = field(default_factory=dict)
     _delayed: list[Message] = field(default_factory=list)
-    _late: list[Unit] = field(default_factory=list)
+    _late: deque[tuple[int, Unit]] = field(default_factory=deque)
+    _chunk: int = 0
 
     def send(self, parcels: Sequence[tuple[Parcel, Outcome]]) -> Iterator[str]:
         """Send a chunk of parcels; yields the expected lines it makes."""
         units: dict[str, list[Unit]] = {kind: [] for kind in KINDS}
         alone: dict[str, list[tuple[Unit, str]]] = {kind: [] for kind in KINDS}
-        if self.shuffle:
-            for unit in self._late:
-                units[unit[0].kind].append(unit)
-            self._late = []
+        self._chunk += 1
+        while self.shuffle and self._late and self._late[0][0] <= self._chunk:
+            _, unit = self._late.popleft()
+            units[unit[0].kind].append(unit)
         for parcel, expected in parcels:
             yield from outcome.lines(parcel, expected)
             for unit in parcel.documents:
@@ -76,7 +82,7 @@ class Stream:
                     alone[kind].append((unit, expected.broken[kind]))
                 else:
                     units[kind].append(unit)
-            self._late += [[document] for document in expected.late]
+            self._late += [(self._chunk + _LATER, [document]) for document in expected.late]
         made: list[Message] = []
         for kind in KINDS:
             made += self._broken(kind, alone[kind])
@@ -86,9 +92,9 @@ class Stream:
     def close(self) -> Iterator[str]:
         """Send all that is still held back."""
         late: dict[str, list[Unit]] = {kind: [] for kind in KINDS}
-        for unit in self._late:
+        for _, unit in self._late:
             late[unit[0].kind].append(unit)
-        self._late = []
+        self._late.clear()
         rest = [m for kind in KINDS for m in self._messages(kind, [])]
         rest += self._flush()
         yield from self._arrive(rest)
@@ -199,14 +205,14 @@ class Stream:
             for message in made:
                 yield from self._write(message)
             return
-        made += self._delayed
-        again = [m for m in made if self.lively and not m.broken and self.rng.random() < 0.02]
-        made += again
+        made += [m for m in made if self.lively and not m.broken and self.rng.random() < 0.02]
         self.rng.shuffle(made)
-        # What is held back arrives in the middle of the next chunk.
+        # What is held back arrives in the middle of the next chunk, and no later.
         held = len(made) // 10
+        arriving = made[held:] + self._delayed
         self._delayed = made[:held]
-        for message in made[held:]:
+        self.rng.shuffle(arriving)
+        for message in arriving:
             yield from self._write(message)
 
     def _write(self, message: Message) -> Iterator[str]:
@@ -252,8 +258,8 @@ def _prefix(message: Message, firm: Firm, day: str) -> bytes:
 
 
 def _spaced(message: Message, firm: Firm, day: str) -> bytes:
-    """White space behind every closed element: the standard's readers must not mind."""
-    return re.sub(rb"(</[^>]+>)(?=<)", rb"\1\n    ", message.data)
+    """White space before every element that opens: readers must not mind."""
+    return message.data.replace(b"><ceb:", b">\n    <ceb:")
 
 
 _STYLES = ((0.03, _gb18030), (0.06, _envelope), (0.09, _prefix), (0.12, _spaced))
