@@ -4,6 +4,7 @@ import base64
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
@@ -180,9 +181,9 @@ def test_lines_are_bounded(documents: Documents, written: Written) -> None:
 
 
 def _refused(data: bytes, expected: str) -> messages.Parsed:
-    start = time.perf_counter()
+    start = time.process_time()
     parsed = messages.parse(data)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert parsed.refused
     assert parsed.heads == {}
     assert {f.rule for f in parsed.findings} == {"message.format"}
@@ -259,16 +260,16 @@ def _bombs() -> dict[str, bytes]:
         "a million deep": b"<a>" * 1_000_000 + b"</a>" * 1_000_000,
         "a long name": b"<" + b"a" * (15 << 20) + b"/>",
         "a long text": b"<a>" + b"a" * (15 << 20) + b"</a>",
-        "many attributes": b"<a " + b" ".join(b'a%d=""' % n for n in range(900_000)) + b"/>",
+        "many attributes": b"<a " + b" ".join(b'a%d=""' % n for n in range(199_000)) + b"/>",
         "many documents": b"<CEB311Message "
         + ROOT
         + b">"
-        + b"<Order/>" * 900_000
+        + b"<Order/>" * 550_000
         + b"</CEB311Message>",
         "many strangers": b"<CEB311Message "
         + ROOT
         + b">"
-        + b"<a/>" * 900_000
+        + b"<a/>" * 550_000
         + b"</CEB311Message>",
         "many lines": b"<CEB311Message " + ROOT + b">" + few + b"</CEB311Message>",
         "many faults": b"<CEB311Message "
@@ -281,6 +282,7 @@ def _bombs() -> dict[str, bytes]:
         + b">"
         + b"<a/>" * 2_000_000
         + b"</CEB900Message>",
+        "too many attributes": b"<a " + b" ".join(b'a%d=""' % n for n in range(300_000)) + b"/>",
         "an unknown entity": b"<a>&nbsp;</a>",
         "a NUL": b"<a>\0</a>",
         "utf-7": b'<?xml version="1.0" encoding="UTF-7"?><a/>',
@@ -421,3 +423,11 @@ def test_data_of_an_envelope_may_be_broken_into_lines(order: bytes) -> None:
     plain = base64.b64encode(order)
     broken = base64.encodebytes(order)
     assert _columns(messages.parse(data.replace(plain, broken))) == _columns(messages.parse(order))
+
+
+def test_threads_read_side_by_side(documents: Documents, written: Written) -> None:
+    data = [written(name, *documents(name, 1, 2)) for name in DOCUMENT_TYPES]
+    alone = [_columns(messages.parse(one)) for one in data]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda one: _columns(messages.parse(one)), data * 20))
+    assert together == alone * 20

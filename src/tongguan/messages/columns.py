@@ -12,6 +12,7 @@ from functools import lru_cache
 from io import StringIO
 from itertools import islice
 from operator import itemgetter
+from threading import get_ident
 from typing import Any, cast
 
 from lxml import etree
@@ -157,7 +158,7 @@ class Columns:
         for one in rest:
             self.root.remove(one)
         try:
-            grammar = _grammar(self.kind.type, self.kind.edition, spaces)
+            grammar = _grammar(get_ident(), self.kind.type, self.kind.edition, spaces)
             if not grammar.validate(self.root):
                 return False
         finally:
@@ -336,16 +337,18 @@ def _spaces(root: etree._Element) -> tuple[str, _Spaces, tuple[str, ...]] | None
 _ATTRIBUTE = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_.-]{0,30}:)?[A-Za-z_][A-Za-z0-9_.-]{0,40}")
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _grammar(
+    thread: int,
     name: str,
     edition: str,
     spaces: tuple[str, _Spaces, tuple[str, ...]],
 ) -> etree.DTD:
     """A DTD that accepts the documents of a message if all their parts are in order.
 
-    Any element may be absent. DTDs know names, not namespaces: therefore the namespaces of the
-    root are declared on it and nowhere else, so that no prefix can mean another thing further in.
+    A DTD is completed while it is first used, so each ``thread`` has its own. Any element may be
+    absent. DTDs know names, not namespaces: therefore the namespaces of the root are declared on
+    it and nowhere else, so that no prefix can mean another thing further in.
     """
     kind = message_type(name, edition)
     prefix, declared, attributes = spaces

@@ -108,9 +108,10 @@ def _tree(data: bytes, limits: Limits) -> etree._Element:
         raise _Refused(f"a message of at most {limits.bytes} bytes", f"{len(data)} bytes")
     text = _utf8(data)
     _no_doctype(text)
-    tags = text.count(b"<")
-    if tags > limits.tags:
-        raise _Refused(f"a message of at most {limits.tags} tags", f"{tags} tags")
+    for what, sign, most in (("tags", b"<", limits.tags), ("equals signs", b"=", limits.equals)):
+        count = text.count(sign)
+        if count > most:
+            raise _Refused(f"a message of at most {most} {what}", f"{count} {what}")
     try:
         root = etree.fromstring(text, _parser())
     except (etree.XMLSyntaxError, ValueError) as error:

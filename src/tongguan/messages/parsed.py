@@ -11,13 +11,15 @@ class Limits:
     """Bounds on what is read.
 
     ``bytes`` of a message (and of the one inside an envelope), ``tags`` in it (a full message of
-    100 documents with 99 lines has under half a million), ``endless`` elements where the standard
-    sets no end (lines of CEB711, documents of CEB816 and CEB818). The standard's own bounds (100
-    documents, 99 lines) are in the catalogue; libxml2 bounds the depth (256) and one text (10 MB).
+    100 documents with 99 lines has under half a million), ``equals`` signs in it (one for each
+    attribute, and the standard has few), ``endless`` elements where the standard sets no end
+    (lines of CEB711, documents of CEB816 and CEB818). The standard's own bounds (100 documents, 99
+    lines) are in the catalogue; libxml2 bounds the depth (256) and one text (10 MB).
     """
 
     bytes: int = 20 * 1024 * 1024
-    tags: int = 1_000_000
+    tags: int = 600_000
+    equals: int = 200_000
     endless: int = 20_000
 
 
