@@ -22,10 +22,10 @@ def take(cases: pl.DataFrame, limit_fen: int) -> pl.DataFrame:
     again = cases["buyer"].is_duplicated().arg_true()
     if not again.len():
         return settled
-    few = cases.select(pl.all().gather(again))
+    few = cases[again]
     several = _several(few, limit_fen)
-    return settled.with_columns(
-        settled[column.name].scatter(again, column) for column in several.get_columns()
+    return pl.DataFrame(
+        [settled[column.name].scatter(again, column) for column in several.get_columns()]
     )
 
 

@@ -28,7 +28,7 @@ from tongguan.policy.rates import (
     rates_of,
 )
 from tongguan.policy.shares import share
-from tongguan.policy.tax import MILLION, PARCEL_TAX
+from tongguan.policy.tax import MILLION, PARCEL_TAX, compound_taxes, taxes
 
 if TYPE_CHECKING:
     from tongguan.policy.policy import Law
@@ -120,6 +120,7 @@ _LINE_COLUMNS = (
 )
 
 _TAXES = ("duty_fen", "consumption_fen", "vat_fen", "parcel_tax_fen")
+_COMPOUND = ["basis_fen", "duty_ppm", "ct_ppm", "vat_ppm", "levy", "ct_quantity", "rate"]
 _MOST_USED = 2**62
 _ZERO = pl.lit(0, pl.Int64)
 _NULL = pl.lit(None, pl.Int64)
@@ -164,8 +165,7 @@ def _items(lines: pl.DataFrame, cases: pl.DataFrame, rates: Rates) -> pl.DataFra
     case = lines["case"].cast(pl.UInt32)
     row = cases["case"].search_sorted(case)
     if case.null_count() or (
-        lines.height
-        and (row.max() == cases.height or not (cases["case"].gather(row) == case).all())
+        lines.height and (row.max() == cases.height or not (cases["case"][row] == case).all())
     ):
         raise ValueError("lines: every line must belong to a case of heads")
     price = fifths(lines, "totalPrice")
@@ -185,8 +185,8 @@ def _items(lines: pl.DataFrame, cases: pl.DataFrame, rates: Rates) -> pl.DataFra
         price=pl.when(good).then(price).otherwise(0),
         price_good=good,
         goods_fen=_fen_or_zero(price, good),
-        tradeMode=cases["tradeMode"].gather(row),
-        bonded=cases["bonded"].gather(row),
+        tradeMode=cases["tradeMode"][row],
+        bonded=cases["bonded"][row],
         rate=rate,
     ).hstack(rates.taken(rate))
     return goods_flags(_conditions(items, rates), rates)
@@ -195,18 +195,16 @@ def _items(lines: pl.DataFrame, cases: pl.DataFrame, rates: Rates) -> pl.DataFra
 def _conditions(items: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """Decide the lines whose consumption tax depends on a price per unit or on a quantity."""
     special = items["special"].arg_true()
-    undecidable = pl.repeat(False, items.height, dtype=pl.Boolean, eager=True)
-    quantity = pl.repeat(None, items.height, dtype=pl.Int64, eager=True)
+    undecidable = pl.Series("undecidable", [False]).new_from_index(0, items.height)
+    quantity = pl.Series("ct_quantity", [None], pl.Int64).new_from_index(0, items.height)
     if not special.len():
-        return items.with_columns(undecidable=undecidable, ct_quantity=quantity)
-    few = items.select(
-        pl.col("price", "qty1", "qty2", "unit1", "unit2", "rate", "ct_ppm").gather(special)
-    )
-    decided = decide(few.hstack(rates.conditions(few["rate"])), rates.reach_fen)
+        return items.hstack([undecidable, quantity])
+    few = items[special, ["price", "qty1", "qty2", "unit1", "unit2", "rate", "ct_ppm"]]
+    decided = decide(few.hstack(rates.conditions(few["rate"])), rates.asked)
     return items.with_columns(
         items["ct_ppm"].scatter(special, decided["ct_ppm"]),
-        undecidable=undecidable.scatter(special, decided["undecidable"]),
-        ct_quantity=quantity.scatter(special, decided["ct_quantity"]),
+        undecidable.scatter(special, decided["undecidable"]),
+        quantity.scatter(special, decided["ct_quantity"]),
     )
 
 
@@ -241,7 +239,7 @@ def _valued(cases: pl.DataFrame, items: pl.DataFrame, rates: Rates) -> pl.DataFr
 def _used_before(cases: pl.DataFrame, used: pl.DataFrame) -> pl.Series:
     """What each case's buyer has used before the batch, in fen."""
     if not used.height:
-        return pl.zeros(cases.height, pl.Int64, eager=True).alias("used_fen")
+        return pl.Series("used_fen", [0]).new_from_index(0, cases.height)
     amount = used["used_fen"].cast(pl.Int64)
     if amount.null_count() or not ((amount >= 0) & (amount <= _MOST_USED)).all():
         raise ValueError("used: used_fen must be integers of fen, 0 or more")
@@ -331,9 +329,9 @@ def _parcels(cases: pl.DataFrame) -> pl.DataFrame:
 def _goods_tax(items: pl.DataFrame, settled: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """Duty, consumption tax and VAT of every line; 0 where the case is refused."""
     row = items["row"]
-    full = settled["full_tax"].gather(row)
+    full = settled["full_tax"][row]
     lines = items.with_columns(
-        settled["refused"].gather(row).alias("refused"),
+        settled["refused"][row].alias("refused"),
         duty_ppm=pl.when(full).then("duty_ppm").otherwise(pl.lit(rates.duty_within_ppm, pl.Int64)),
         levy=pl.when(full).then(rates.levy_den).otherwise(rates.levy_num).cast(pl.Int64),
         levy_ppm=pl.when(full).then(MILLION).otherwise(rates.levy_ppm).cast(pl.Int64),
@@ -341,27 +339,25 @@ def _goods_tax(items: pl.DataFrame, settled: pl.DataFrame, rates: Rates) -> pl.D
         parcel_tax_fen=_ZERO,
         waived_fen=_ZERO,
     )
-    taxed = lines.with_columns(
-        pl.when("refused").then(_ZERO).otherwise(tax).alias(tax.meta.output_name())
-        for tax in rates.taxes.ad_valorem
-    )
+    due = taxes(lines, rates.levy_den).get_columns()
     compound = (lines["ct_quantity"].is_not_null() & ~lines["refused"]).arg_true()
-    if not compound.len():
-        return taxed
-    few = lines.select(
-        pl.col("basis_fen", "duty_ppm", "ct_ppm", "vat_ppm", "levy", "ct_quantity", "rate").gather(
-            compound
-        )
-    )
-    exact = few.hstack(rates.conditions(few["rate"])).select(rates.taxes.compound)
-    return taxed.with_columns(
-        taxed[column.name].scatter(compound, column) for column in exact.get_columns()
-    )
+    if compound.len():
+        few = lines[compound, _COMPOUND]
+        exact = compound_taxes(few.hstack(rates.specific(few["rate"])), rates.levy_den)
+        due = [
+            tax.scatter(compound, column)
+            for tax, column in zip(due, exact.get_columns(), strict=True)
+        ]
+    if not lines["refused"].any():
+        return lines.hstack(due)
+    owing = ~lines["refused"]
+    nothing = pl.Series([0]).new_from_index(0, lines.height)
+    return lines.hstack([tax.zip_with(owing, nothing) for tax in due])
 
 
 def _parcel_tax(items: pl.DataFrame, settled: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """Parcel tax of every line; waived together where the case's tax is within the waiver."""
-    refused = settled["refused"].gather(items["row"])
+    refused = settled["refused"][items["row"]]
     lines = items.with_columns(
         assessed_fen=pl.when(refused).then(_ZERO).otherwise(PARCEL_TAX)
     ).with_columns(

@@ -83,9 +83,7 @@ def goods_findings(items: pl.DataFrame, settled: pl.DataFrame, rates: Rates) -> 
             )
         )
     if settled["rate_missing"].any():
-        missing = items.filter(
-            settled["rate_missing"].gather(items["row"]) & pl.col("duty_ppm").is_null()
-        )
+        missing = items.filter(settled["rate_missing"][items["row"]] & pl.col("duty_ppm").is_null())
         expected = pl.lit(f"a code with an ad valorem duty in tariff {rates.edition}")
         found.append(
             finding(
@@ -121,7 +119,7 @@ def _list_findings(items: pl.DataFrame, rates: Rates) -> list[pl.DataFrame]:
 
 def _quantity_findings(undecidable: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """Which quantity the consumption tax of each line asks for, and in which units it came."""
-    needs = rates.table["needs"].gather(undecidable["rate"])
+    needs = rates.table["needs"][undecidable["rate"]]
     given = pl.concat_str(
         (
             pl.when(pl.col(unit).is_not_null()).then(
@@ -132,7 +130,7 @@ def _quantity_findings(undecidable: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         separator=", ",
         ignore_nulls=True,
     )
-    law = rates.table["needs_law"].gather(undecidable["rate"])
+    law = rates.table["needs_law"][undecidable["rate"]]
     return finding(undecidable, "goods.tax-quantity", "unit1", pl.lit(needs), given, pl.lit(law))
 
 

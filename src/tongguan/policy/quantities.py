@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from tongguan.policy.amounts import UNIT, fifths
+from tongguan.policy.amounts import fifths
 
 KINDS = ("mass", "volume", "sheet", "piece")
 
@@ -37,82 +37,73 @@ def units_by_code() -> Mapping[str, tuple[str, int]]:
 
 
 @cache
-def _by_unit(unit: str) -> pl.DataFrame:
-    """quantity_units with one column per kind, its factor or null, ready to join on `unit`."""
-    return quantity_units().select(
-        pl.col("unit").alias(unit),
-        *(pl.when(pl.col("kind") == kind).then("factor").alias(f"{unit}_{kind}") for kind in KINDS),
+def _by_unit() -> pl.DataFrame:
+    """quantity_units ready to join: `unit`, `kind` as its position in KINDS, `factor`."""
+    position = pl.col("kind").replace_strict(
+        KINDS, range(len(KINDS)), default=None, return_dtype=pl.UInt32
     )
+    return quantity_units().select("unit", position.alias("kind"), "factor")
 
 
-def _measure(kind: str) -> pl.Expr:
-    """The first quantity given in a unit of this kind, in UNITths of its base unit (Int128)."""
-    given = []
-    for quantity, unit in (("qty1", "unit1"), ("qty2", "unit2")):
-        amount, factor = pl.col(f"{quantity}_fifths"), pl.col(f"{unit}_{kind}")
-        usable = (amount > 0) & (amount <= _MOST // factor)
-        given.append(pl.when(usable).then(amount * factor))
-    return pl.coalesce(given).alias(kind)
+_AMOUNT = pl.col("fifths") * pl.col("factor")
 
 
-def _dear(minimum: str, kind: str) -> pl.Expr:
-    """Is the price at least `minimum` fen per base unit? Null where no such quantity is given."""
-    return pl.col("price") * 100 >= pl.col(kind) * pl.col(minimum)
-
-
-_MEASURES = [_measure(kind) for kind in KINDS]
-_TESTS = [
-    _dear("ct_min_measure_fen", "mass"),
-    _dear("ct_min_measure_fen", "volume"),
-    _dear("ct_min_sheet_fen", "sheet"),
-    _dear("ct_min_piece_fen", "piece"),
-]
-_DEAR = pl.any_horizontal(_TESTS)
-_CONDITIONAL = pl.any_horizontal(
-    pl.col("ct_min_measure_fen", "ct_min_sheet_fen", "ct_min_piece_fen").is_not_null()
-)
-_SPECIFIC = pl.coalesce(
-    pl.when(pl.col("ct_specific_kind") == kind).then(pl.col(kind)) for kind in KINDS
-)
-
-
-def decide(lines: pl.DataFrame, reach_fen: int) -> pl.DataFrame:
+def decide(lines: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
     """The consumption tax rate that applies to each line, and the quantity of its specific part.
 
-    `lines`: `ct_ppm`, `price` (Int128, line total without freight, fifth decimal), `qty1`, `qty2`
-    (Decimal), `unit1`, `unit2`, and of the rate `ct_min_measure_fen`,
-    `ct_min_sheet_fen`, `ct_min_piece_fen`, `ct_specific_kind`, `ct_specific_num`,
-    `ct_specific_den`. A specific part above `reach_fen` counts as undecidable.
+    `lines`: `rate` (row of the tariff), `ct_ppm`, `price` (Int128, line total without freight,
+    fifth decimal), `qty1`, `qty2` (Decimal), `unit1`, `unit2`, `conditional` (Boolean) and
+    `ct_quantity_most` (Int64, the largest quantity a specific rate can be reckoned with; null
+    without such a rate). `asked`: for the tariff row r and the kind at position k of KINDS, in
+    row 4·r + k, `minimum_fen` (least taxed price per base unit, null if the condition does not
+    look at this kind) and `specific` (Boolean: the specific rate is per this kind). Of two
+    quantities of one kind the first counts.
+
     Returns `ct_ppm` (0 below the condition's price), `ct_quantity` (Int64, fifth decimal of the
     base unit; null without specific part) and `undecidable` (Boolean: a quantity the law asks for
     is not among the legal quantities).
     """
-    beyond = pl.col("quantity") * pl.col("ct_specific_num") > (
-        pl.lit(reach_fen * UNIT, pl.Int128) * pl.col("ct_specific_den")
+    first, second = (_tested(lines, asked, number) for number in ("1", "2"))
+    again = (first["kind"] == second["kind"]).fill_null(value=False)
+    counts = ~(again & first["dear"].is_not_null())
+    dear = _true(first["dear"]) | (_true(second["dear"]) & counts)
+    decided = first["dear"].is_not_null() | second["dear"].is_not_null()
+    quantity = first["specific"].zip_with(first["specific"].is_not_null(), second["specific"])
+    conditional, most = lines["conditional"], lines["ct_quantity_most"]
+    within = _true(quantity <= most)
+    undecidable = (conditional & ~decided) | (most.is_not_null() & ~within)
+    taxed = (dear | ~conditional) & ~undecidable
+    return pl.select(
+        ct_ppm=pl.when(taxed).then(lines["ct_ppm"]).otherwise(0),
+        ct_quantity=pl.when(taxed).then(quantity.cast(pl.Int64)),
+        undecidable=undecidable,
     )
-    taxed = (pl.col("dear") | ~pl.col("conditional")) & ~pl.col("undecidable")
+
+
+def _true(flag: pl.Series) -> pl.Series:
+    return flag.fill_null(value=False)
+
+
+def _tested(lines: pl.DataFrame, asked: pl.DataFrame, number: str) -> pl.DataFrame:
+    """One of the two legal quantities against what the tariff row asks for.
+
+    `kind`; `dear` (Boolean: the price reaches the minimum; null where the condition does not look
+    at it); `specific` (Int128, fifth decimal of the base unit; null where not asked for).
+    """
+    known = lines.select(
+        "rate", "price", pl.col(f"unit{number}").alias("unit"), fifths=fifths(lines, f"qty{number}")
+    ).join(_by_unit(), on="unit", how="left", maintain_order="left")
+    asks = asked[known["rate"] * len(KINDS) + known["kind"]]
     return (
-        lines.join(_by_unit("unit1"), on="unit1", how="left", maintain_order="left")
-        .join(_by_unit("unit2"), on="unit2", how="left", maintain_order="left")
+        known.hstack(asks)
         .with_columns(
-            qty1_fifths=fifths(lines, "qty1"),
-            qty2_fifths=fifths(lines, "qty2"),
-        )
-        .with_columns(_MEASURES)
-        .with_columns(
-            dear=_DEAR.fill_null(value=False),
-            decided=pl.any_horizontal(test.is_not_null() for test in _TESTS),
-            conditional=_CONDITIONAL,
-            quantity=_SPECIFIC,
-        )
-        .with_columns(
-            undecidable=(pl.col("conditional") & ~pl.col("decided"))
-            | (pl.col("ct_specific_kind").is_not_null() & pl.col("quantity").is_null())
-            | beyond.fill_null(value=False)
+            amount=pl.when(
+                (pl.col("fifths") > 0) & (pl.col("fifths") <= _MOST // pl.col("factor"))
+            ).then(_AMOUNT)
         )
         .select(
-            pl.when(taxed).then("ct_ppm").otherwise(0).alias("ct_ppm"),
-            pl.when(taxed).then("quantity").cast(pl.Int64).alias("ct_quantity"),
-            "undecidable",
+            "kind",
+            dear=pl.col("price") * 100 >= pl.col("amount") * pl.col("minimum_fen"),
+            specific=pl.when("specific").then("amount"),
         )
     )

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from tongguan.policy.amounts import UNIT
 from tongguan.policy.positive_list import versions
-from tongguan.policy.quantities import units_by_code
-from tongguan.policy.tax import MILLION, TaxExpressions, reach_fen, tax_expressions
+from tongguan.policy.quantities import KINDS, units_by_code
+from tongguan.policy.tax import MILLION, reach_fen
 
 if TYPE_CHECKING:
     from tongguan.policy.policy import Law
@@ -37,27 +38,16 @@ CONDITIONS = {
 }
 """Per condition of the tariff: the least price per kind of quantity, and its parameter."""
 
-KINDS_OF = {
-    "measure": ("mass", "volume"),
-    "sheet": ("sheet",),
-    "piece": ("piece",),
-    "mass": ("mass",),
-    "volume": ("volume",),
-}
+KINDS_OF = {"measure": ("mass", "volume"), "sheet": ("sheet",), "piece": ("piece",)}
+"""The kinds of quantity that each least price looks at."""
 
 _KIND_NAMES = {"mass": "weight", "volume": "volume", "sheet": "sheet (片, 张)", "piece": "piece"}
 
-_RATE_COLUMNS = ("duty_ppm", "ct_ppm", "vat_ppm", "parcel_ppm")
-_FLAGS = ("known", "rate_confirmed", "special", "listed", "bonded_only")
+_FLAGS = ["known", "rate_confirmed", "special", "listed", "bonded_only", "conditional"]
+_TAKEN = ["duty_ppm", "ct_ppm", "vat_ppm", "parcel_ppm", *_FLAGS[:5]]
 
-_CONDITIONS = (
-    "ct_min_measure_fen",
-    "ct_min_sheet_fen",
-    "ct_min_piece_fen",
-    "ct_specific_kind",
-    "ct_specific_num",
-    "ct_specific_den",
-)
+_CONDITIONS = ["conditional", "ct_quantity_most"]
+_SPECIFIC_RATE = ["ct_specific_num", "ct_specific_den"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +73,14 @@ class Limits:
 class Rates:
     """What the kernel needs of a Law.
 
-    `table`: one row per ten-digit code, in the order of `index` (gcode, rate: its position), with
+    `table`: one row per ten-digit code, in the order of `index` (gcode, rate: its position), and a
+    last one for every code the tariff does not know (null rates, all flags False), with
     duty_ppm (interim where in force, else MFN; null: not known), ct_ppm, vat_ppm, parcel_ppm,
     rate_confirmed, known (taxable under this regime), special (the consumption tax depends on a
-    quantity), listed and bonded_only (positive list), the least prices ct_min_*_fen per g or ml,
-    sheet, piece, and the specific rate ct_specific_num / ct_specific_den fen per base unit of
-    ct_specific_kind. `levy_num / levy_den` is the fraction levied within the limits.
+    quantity), listed and bonded_only (positive list), conditional (the tax has a least price) and
+    the specific rate ct_specific_num / ct_specific_den fen per base unit of ct_specific_kind.
+    `asked`: what each row asks of each kind of quantity, as quantities.decide reads it.
+    `levy_num / levy_den` is the fraction levied within the limits.
     `reach_fen`: the largest case value exact arithmetic can carry.
     """
 
@@ -96,6 +88,7 @@ class Rates:
     edition: str
     table: pl.DataFrame
     index: pl.DataFrame
+    asked: pl.DataFrame
     positive_list: pl.DataFrame | None
     list_complete: bool
     list_version: str
@@ -104,7 +97,6 @@ class Rates:
     levy_num: int
     levy_den: int
     duty_within_ppm: int
-    taxes: TaxExpressions
     reach_fen: int
     law_goods: str
     law_list: str
@@ -115,19 +107,23 @@ class Rates:
         return self.levy_num * MILLION // self.levy_den
 
     def find(self, gcode: pl.Series) -> pl.Series:
-        """The row of `table` for each code, null where the tariff has no such code."""
-        wanted = pl.DataFrame({"gcode": gcode})
-        return wanted.join(self.index, on="gcode", how="left", maintain_order="left")["rate"]
+        """The row of `table` for each code, its last one where the tariff has no such code."""
+        found = gcode.to_frame("gcode").join(
+            self.index, on="gcode", how="left", maintain_order="left"
+        )["rate"]
+        return found.fill_null(self.table.height - 1) if found.null_count() else found
 
     def taken(self, rate: pl.Series) -> pl.DataFrame:
         """The columns every line needs; an unknown code has null rates and false flags."""
-        return self.table.select(
-            pl.col(_RATE_COLUMNS).gather(rate), pl.col(_FLAGS).gather(rate).fill_null(value=False)
-        )
+        return self.table[rate, _TAKEN]
 
     def conditions(self, rate: pl.Series) -> pl.DataFrame:
-        """The columns that only lines with a special consumption tax need."""
-        return self.table.select(pl.col(_CONDITIONS).gather(rate))
+        """What decides lines with a special consumption tax."""
+        return self.table[rate, _CONDITIONS]
+
+    def specific(self, rate: pl.Series) -> pl.DataFrame:
+        """The specific rates of lines that have one."""
+        return self.table[rate, _SPECIFIC_RATE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +150,25 @@ def _rates(key: _Key) -> Rates:
         positive = law.positive_list.group_by("code8").agg(pl.col("bonded_only").all())
     table = _table(law, positive)
     levy = Fraction(1) if parcels else law.value("retail-import.levy-fraction").number
+    reach = reach_fen(
+        _largest(table, "duty_ppm", 0), _largest(table, "ct_specific_den", 1), levy.denominator
+    )
+    table = table.with_columns(
+        ct_quantity_most=(
+            pl.lit(reach * UNIT, pl.Int128) * pl.col("ct_specific_den") // pl.col("ct_specific_num")
+        )
+        .clip(upper_bound=2**63 - 1)
+        .cast(pl.Int64)
+    )
+    index = table.select("gcode", rate=pl.int_range(pl.len(), dtype=pl.UInt32))
+    unknown = pl.DataFrame({flag: [False] for flag in _FLAGS})
+    table = pl.concat([table, unknown], how="diagonal")
     return Rates(
         regime=law.regime,
         edition=law.tariff_edition,
         table=table,
-        index=table.select("gcode", rate=pl.int_range(pl.len(), dtype=pl.UInt32)),
+        asked=_asked(table),
+        index=index,
         positive_list=positive,
         list_complete=law.positive_list_complete,
         list_version=law.positive_list_version or "",
@@ -167,10 +177,7 @@ def _rates(key: _Key) -> Rates:
         levy_num=levy.numerator,
         levy_den=levy.denominator,
         duty_within_ppm=0 if parcels else law.value("retail-import.duty-rate").ppm,
-        taxes=tax_expressions(levy.denominator),
-        reach_fen=reach_fen(
-            _largest(table, "duty_ppm", 0), _largest(table, "ct_specific_den", 1), levy.denominator
-        ),
+        reach_fen=reach,
         law_goods=law.value("import.regime").law,
         law_list="; ".join(
             versions()[name].law
@@ -221,6 +228,7 @@ def _table(law: Law, positive: pl.DataFrame | None) -> pl.DataFrame:
     table = table.join(
         _specific(table), on=["ct_specific_micro", "ct_unit"], how="left", maintain_order="left"
     ).with_columns(
+        conditional=pl.col("condition_needs").is_not_null(),
         needs=pl.coalesce("condition_needs", "specific_needs"),
         special=pl.coalesce("condition_needs", "specific_needs").is_not_null() & (not parcels),
         needs_law=pl.col("condition_law").fill_null(f"tariff {law.tariff_edition}"),
@@ -234,6 +242,23 @@ def _table(law: Law, positive: pl.DataFrame | None) -> pl.DataFrame:
             listed=pl.col("bonded_only").is_not_null(),
             bonded_only=pl.col("bonded_only").fill_null(value=False),
         )
+    )
+
+
+def _asked(table: pl.DataFrame) -> pl.DataFrame:
+    """Per tariff row and kind of quantity: `minimum_fen` and `specific`, kinds within rows."""
+    minimum = {kind: group for group, kinds in KINDS_OF.items() for kind in kinds}
+    return (
+        pl.concat(
+            table.select(
+                row=pl.int_range(pl.len()),
+                minimum_fen=f"ct_min_{minimum[kind]}_fen",
+                specific=(pl.col("ct_specific_kind") == kind).fill_null(value=False),
+            )
+            for kind in KINDS
+        )
+        .sort("row", maintain_order=True)
+        .drop("row")
     )
 
 
@@ -295,7 +320,7 @@ def _needs(*kinds: str) -> str:
     by_kind: dict[str, list[str]] = {}
     for unit, (kind, _) in units_by_code().items():
         by_kind.setdefault(kind, []).append(unit)
-    wanted = [kind for group in kinds for kind in KINDS_OF[group]]
+    wanted = [kind for group in kinds for kind in KINDS_OF.get(group, (group,))]
     return "a quantity above 0 by " + " or by ".join(
         f"{_KIND_NAMES[kind]} (unit {' '.join(by_kind[kind])})" for kind in wanted
     )

@@ -18,19 +18,17 @@ def share(lines: pl.DataFrame, pot_fen: pl.Series, goods_total_fen: pl.Series) -
     A case whose lines are all worth 0 shares its pot equally. The product of a pot and a line
     must stay below 2**127 (the kernel's reach sees to that).
     """
-    charges = pl.zeros(lines.height, pl.Int64, eager=True).alias("charges_fen")
-    charged = (pot_fen != 0).gather(lines["row"]).arg_true()
+    charges = pl.Series("charges_fen", [0]).new_from_index(0, lines.height)
+    charged = (pot_fen != 0)[lines["row"]].arg_true()
     if not charged.len():
         return charges
-    few = lines.select(pl.col("row", "gnum", "goods_fen").gather(charged))
+    few = lines[charged, ["row", "gnum", "goods_fen"]]
     return charges.scatter(charged, _shared(few, pot_fen, goods_total_fen))
 
 
 def _shared(lines: pl.DataFrame, pot_fen: pl.Series, goods_total_fen: pl.Series) -> pl.Series:
     row = lines["row"]
-    parts = lines.with_columns(
-        pot_fen.gather(row).alias("pot"), goods_total_fen.gather(row).alias("total")
-    )
+    parts = lines.hstack([pot_fen[row].alias("pot"), goods_total_fen[row].alias("total")])
     if (parts["total"] == 0).any():
         worthless = pl.col("total") == 0
         parts = parts.with_columns(
@@ -75,5 +73,5 @@ def _leftover(parts: pl.DataFrame, rest: pl.Series) -> pl.Series:
         taken=pl.col("rank") * pl.col("total").cast(pl.Int128)
         < pl.col("remainder").cast(pl.Int128).sum().over("row"),
     )
-    extra = pl.zeros(parts.height, pl.Int64, eager=True)
+    extra = pl.Series([0]).new_from_index(0, parts.height)
     return extra.scatter(sums.filter("taken")["line"], 1)

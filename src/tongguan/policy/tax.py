@@ -14,8 +14,6 @@ from the exact rational (rounding place: unconfirmed, see the parameters).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import polars as pl
 
 from tongguan.policy.amounts import UNIT, half_up
@@ -30,47 +28,55 @@ _INT128: int = 2**127 - 1
 
 _P = pl.col("basis_fen").cast(pl.Int128)
 _D = pl.col("duty_ppm")
-_C = pl.col("ct_ppm")
-_V = pl.col("vat_ppm")
-_L = pl.col("levy")
-_NET = MILLION - _C.cast(pl.Int128)
+_NET = MILLION - pl.col("ct_ppm").cast(pl.Int128)
+_GROSS = _P * (_D + MILLION)  # P + D in parts per million of a fen
+_DUTY = half_up(_P * _D, MILLION).cast(pl.Int64)
+
 # The specific part is _S / _K fen: quantity (fifth decimal of a base unit) times its rate.
 _S = pl.col("ct_quantity").cast(pl.Int128) * pl.col("ct_specific_num")
 _K = pl.col("ct_specific_den").cast(pl.Int128) * UNIT
 
+_CONSUMPTION = half_up(pl.col("x") * pl.col("ct_ppm") + pl.col("s"), pl.col("den"))
+_VAT = half_up(pl.col("x") * pl.col("vat_ppm"), pl.col("den"))
 
-@dataclass(frozen=True, slots=True)
-class TaxExpressions:
-    """Polars expressions over lines with `basis_fen`, `duty_ppm`, `ct_ppm`, `vat_ppm`, `levy`
-    (numerator of the fraction levied over `levy_den`) and, for `compound`, also `ct_quantity`,
-    `ct_specific_num`, `ct_specific_den`: three Int64 columns duty_fen, consumption_fen, vat_fen.
+
+def taxes(lines: pl.DataFrame, levy_den: int) -> pl.DataFrame:
+    """duty_fen, consumption_fen, vat_fen (Int64) of lines without a specific part.
+
+    `lines`: `basis_fen`, `duty_ppm`, `ct_ppm`, `vat_ppm`, `levy` (numerator of the fraction
+    levied, over `levy_den`), all Int64; a null rate gives a null tax.
     """
-
-    ad_valorem: tuple[pl.Expr, ...]
-    compound: tuple[pl.Expr, ...]
-
-
-def tax_expressions(levy_den: int) -> TaxExpressions:
-    """The expressions for levy fractions with this common denominator."""
-    duty = half_up(_P * _D, MILLION)
-    gross = _P * (_D + MILLION)  # P + D in parts per million of a fen
-    plain = (
-        duty,
-        half_up(gross * _C * _L, _NET * (MILLION * levy_den)),
-        half_up(gross * _V * _L, _NET * (MILLION * levy_den)),
+    return _levied(
+        lines,
+        x=_GROSS * pl.col("levy"),
+        s=pl.lit(0, pl.Int128),
+        den=_NET * (MILLION * levy_den),
     )
-    x = gross * _K + _S * MILLION
-    compound = (
-        duty,
-        half_up((x * _C + _S * MILLION * _NET) * _L, _K * _NET * (MILLION * levy_den)),
-        half_up(x * _V * _L, _K * _NET * (MILLION * levy_den)),
+
+
+def compound_taxes(lines: pl.DataFrame, levy_den: int) -> pl.DataFrame:
+    """The same for lines with a specific part.
+
+    `lines` has also `ct_quantity` (Int64, fifth decimal of a base unit) and the rate in fen per
+    base unit, `ct_specific_num` / `ct_specific_den`.
+    """
+    parts = lines.with_columns(specific=_S * MILLION, k=_K, net=_NET)
+    net, k, levy = pl.col("net"), pl.col("k"), pl.col("levy")
+    return _levied(
+        parts,
+        x=(_GROSS * k + pl.col("specific")) * levy,
+        s=pl.col("specific") * net * levy,
+        den=k * net * (MILLION * levy_den),
     )
-    return TaxExpressions(_named(plain), _named(compound))
 
 
-def _named(taxes: tuple[pl.Expr, ...]) -> tuple[pl.Expr, ...]:
-    names = ("duty_fen", "consumption_fen", "vat_fen")
-    return tuple(tax.cast(pl.Int64).alias(n) for tax, n in zip(taxes, names, strict=True))
+def _levied(lines: pl.DataFrame, x: pl.Expr, s: pl.Expr, den: pl.Expr) -> pl.DataFrame:
+    """X · l over `den` / (1 - c), and the specific part over `den`; each tax rounded once."""
+    return lines.select("ct_ppm", "vat_ppm", duty_fen=_DUTY, x=x, s=s, den=den).select(
+        "duty_fen",
+        consumption_fen=_CONSUMPTION.cast(pl.Int64),
+        vat_fen=_VAT.cast(pl.Int64),
+    )
 
 
 PARCEL_TAX = half_up(_P * pl.col("parcel_ppm"), MILLION).cast(pl.Int64)
