@@ -61,11 +61,16 @@ def write(
 
     `faults`: the share of parcels with a fault (0 to 1), dealt evenly over all faults, or over
     `only` (names of FAULTS or VARIANTS, dealt in the order given). A share of 0, or `only`, makes
-    no unusual parcels besides and re-sends no file. `shuffle`: documents and files arrive in any
-    order, and no final outcome depends on that order; without it, orders come before payments,
-    waybills and lists, and message.state can be shown. `positive_list`: also write
+    no unusual parcels besides and re-sends no file.
+
+    `shuffle`: documents and files arrive in any order, and no final outcome depends on that
+    order, but for one thing: the list of a parcel whose documents are changed or deleted comes
+    after them. Without it, orders come before payments, waybills and lists, re-declared documents
+    last, and message.state can be shown.
+
+    `documents_per_message`: 1 to 100; None draws it. `positive_list`: also write
     out/positive-list.csv (a complete list of version "twin", to be loaded before clearing) and
-    use the faults that need one. `documents_per_message`: 1 to 100; None draws it.
+    use the faults that need one.
 
     The same arguments give the same bytes. `out` must be absent or hold no messages.
     Raises ValueError for arguments out of range, FileExistsError, policy.OutsideKnown.
