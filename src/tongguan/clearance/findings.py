@@ -49,17 +49,21 @@ def together(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 
 def with_codes(findings: pl.DataFrame) -> pl.DataFrame:
-    """Add ``code``: the official receipt code of the rule for that kind, else the rule id."""
+    """Add ``code``: the official receipt code of the rule for that kind, else the rule id.
+
+    A finding that names no paragraph of its own gets that of its rule.
+    """
     pairs = findings.select("rule", "document").unique()
     kinds = pairs.with_columns(pl.col("document").replace(MESSAGE, "order"))
     table = pairs.with_columns(
-        pl.Series(
-            "code",
+        code=pl.Series(
             [codes.rule(rule).code(kind) for rule, kind in kinds.iter_rows()],
             dtype=pl.String,
-        )
+        ),
+        rule_law=pl.Series([codes.rule(rule).law for rule in pairs["rule"]], dtype=pl.String),
     )
-    return findings.join(table, on=["rule", "document"], how="left", maintain_order="left")
+    coded = findings.join(table, on=["rule", "document"], how="left", maintain_order="left")
+    return coded.with_columns(law=pl.coalesce("law", "rule_law")).drop("rule_law")
 
 
 def faulty(findings: pl.DataFrame) -> pl.DataFrame:

@@ -22,9 +22,9 @@ from tongguan.clearance import findings as f
 from tongguan.clearance.kinds import BY_MESSAGE, Kind
 from tongguan.clearance.rules import list_line_total, order_total
 
-BATCH_BYTES = 16 << 20
-BATCH_FILES = 400
-BATCHES_AHEAD = 2
+BATCH_BYTES = 32 << 20
+BATCH_FILES = 500
+BATCHES_AHEAD = 1
 POSITIONS = 1000
 """``case`` of a document before it has an id: message × POSITIONS + position, ≤ 100 documents."""
 
@@ -315,9 +315,10 @@ IDENTITY_CHECKS = "10X98765432"
 def identity_valid() -> pl.Expr:
     """Whether a buyer's identity number of type 1 has a real birth date and its check digit.
 
-    Source: GB 11643 (ISO 7064 MOD 11-2). Numbers of another type are not judged.
+    A small x counts as X, as it does where numbers are compared. Numbers of another type are not
+    judged. Source: GB 11643 (ISO 7064 MOD 11-2).
     """
-    number = pl.col("buyerIdNumber")
+    number = pl.col("buyerIdNumber").str.to_uppercase()
     shaped = number.str.contains(r"^\d{17}[\dX]$")
     digits = (number.str.slice(place, 1).cast(pl.Int32, strict=False) for place in range(17))
     weighed = pl.sum_horizontal(
