@@ -175,6 +175,14 @@ def test_a_code_off_a_complete_list_refuses_and_off_an_incomplete_one_warns():
     assert not result.heads["refused"][0]
 
 
+def test_a_law_with_another_list_is_another_law():
+    known = law("2022-06-01")
+    none = replace(known, positive_list=known.positive_list.clear(), positive_list_complete=True)
+    assert rules(assess(heads({}), lines({}), known, used())) == []
+    assert rules(assess(heads({}), lines({}), none, used())) == [("goods.not-listed", "error")]
+    assert rules(assess(heads({}), lines({}), known, used())) == []
+
+
 def test_bonded_only_goods_are_refused_in_direct_purchase():
     only = listed("2022-06-01", ("19011010", True))
     modes = ("1210", "1239", "9610", None)

@@ -107,6 +107,7 @@ def test_the_rows_to_print_are_in_both_languages_and_mark_what_is_unconfirmed(kn
     assert len(zh) == len(en) == len(result.steps)
     assert ("1", "完税价格", "400.00 + 10.00", "410.00", "") in zh
     assert ("1", "price basis", "400.00 + 10.00", "410.00", "") in en
+    assert ("限值以内", "within") in {(a[3], b[3]) for a, b in zip(zh, en, strict=True)}
     assert "（未证实）" in zh[-1][4]
     assert "(unconfirmed)" in en[-1][4]
     assert any("财关税〔2016〕18号 第三条" in row[4] for row in zh)

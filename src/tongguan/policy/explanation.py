@@ -76,6 +76,20 @@ LABELS = {
     "total": ("税款合计", "tax in total"),
 }
 
+WORDS = {
+    "retail-import": ("跨境电商零售进口", "retail import"),
+    "general-trade": ("一般贸易，全额征税", "general trade, full taxes"),
+    "parcel-tax": ("行邮税", "parcel tax"),
+    "refused": ("不得以零售进口申报", "refused"),
+    "within": ("限值以内", "within"),
+    "over": ("超过限值", "over"),
+    "applies": ("征收", "applies"),
+    "does not apply": ("不征收", "does not apply"),
+    "waived": ("免征", "waived"),
+    "due": ("应征", "due"),
+}
+"""The values of steps that are words, in Chinese and English."""
+
 PARAMETERS_OF_REGIMES = {
     "one": "retail-import.over-single-one-item",
     "many": "retail-import.over-single-many-items",

@@ -38,14 +38,12 @@ def units_by_code() -> Mapping[str, tuple[str, int]]:
 
 @cache
 def _by_unit() -> pl.DataFrame:
-    """quantity_units ready to join: `unit`, `kind` as its position in KINDS, `factor`."""
+    """quantity_units ready to join: `unit`, `factor`, `kind` (its position in KINDS), `most`."""
     position = pl.col("kind").replace_strict(
         KINDS, range(len(KINDS)), default=None, return_dtype=pl.UInt32
     )
-    return quantity_units().select("unit", position.alias("kind"), "factor")
-
-
-_AMOUNT = pl.col("fifths") * pl.col("factor")
+    most = _MOST // pl.col("factor")
+    return quantity_units().select("unit", "factor", kind=position, most=most)
 
 
 def decide(lines: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
@@ -63,7 +61,8 @@ def decide(lines: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
     base unit; null without specific part) and `undecidable` (Boolean: a quantity the law asks for
     is not among the legal quantities).
     """
-    first, second = (_tested(lines, asked, number) for number in ("1", "2"))
+    tested = _tested(lines, asked)
+    first, second = tested[: lines.height], tested[lines.height :]
     again = (first["kind"] == second["kind"]).fill_null(value=False)
     counts = ~(again & first["dear"].is_not_null())
     dear = _true(first["dear"]) | (_true(second["dear"]) & counts)
@@ -84,23 +83,25 @@ def _true(flag: pl.Series) -> pl.Series:
     return flag.fill_null(value=False)
 
 
-def _tested(lines: pl.DataFrame, asked: pl.DataFrame, number: str) -> pl.DataFrame:
-    """One of the two legal quantities against what the tariff row asks for.
+def _tested(lines: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
+    """The legal quantities against what the tariff row asks for: all first ones, then all second.
 
     `kind`; `dear` (Boolean: the price reaches the minimum; null where the condition does not look
     at it); `specific` (Int128, fifth decimal of the base unit; null where not asked for).
     """
-    known = lines.select(
-        "rate", "price", pl.col(f"unit{number}").alias("unit"), fifths=fifths(lines, f"qty{number}")
-    ).join(_by_unit(), on="unit", how="left", maintain_order="left")
+    given = [
+        lines[["rate", "price", f"qty{number}", f"unit{number}"]].rename(
+            {f"qty{number}": "qty", f"unit{number}": "unit"}
+        )
+        for number in ("1", "2")
+    ]
+    known = pl.concat(given).join(_by_unit(), on="unit", how="left", maintain_order="left")
     asks = asked[known["rate"] * len(KINDS) + known["kind"]]
+    amount = fifths(known, "qty")
+    usable = (amount > 0) & (amount <= pl.col("most"))
     return (
         known.hstack(asks)
-        .with_columns(
-            amount=pl.when(
-                (pl.col("fifths") > 0) & (pl.col("fifths") <= _MOST // pl.col("factor"))
-            ).then(_AMOUNT)
-        )
+        .with_columns(amount=pl.when(usable).then(amount * pl.col("factor")))
         .select(
             "kind",
             dear=pl.col("price") * 100 >= pl.col("amount") * pl.col("minimum_fen"),

@@ -17,7 +17,7 @@ import polars as pl
 from tongguan import codes
 from tongguan.policy.amounts import PLACES, yuan_text
 from tongguan.policy.assess import Assessment, assess
-from tongguan.policy.explanation import Basis, Step, basis_of, explain, percent
+from tongguan.policy.explanation import WORDS, Basis, Step, basis_of, explain, percent
 from tongguan.policy.quantities import units_by_code
 
 if TYPE_CHECKING:
@@ -170,8 +170,9 @@ def rows_to_print(result: Quote, language: str = "zh") -> Iterator[tuple[str, ..
             + ("" if b.confirmed else mark)
             for b in step.basis
         )
-        label = step.zh if language == "zh" else step.en
-        yield "" if step.gnum is None else str(step.gnum), label, step.formula, step.value, rests
+        zh, en = WORDS.get(step.value, (step.value, step.value))
+        label, value = (step.zh, zh) if language == "zh" else (step.en, en)
+        yield "" if step.gnum is None else str(step.gnum), label, step.formula, value, rests
 
 
 _FIVE = pl.Decimal(19, PLACES)

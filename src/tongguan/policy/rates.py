@@ -128,17 +128,23 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """Laws of days between two changes share their tables, and so their rates."""
+    """Laws of days between two changes share their tables, and so their rates.
 
-    hash: str
-    tariff: int
-    values: int
+    The tables are told apart by identity; the law held beside them keeps them alive.
+    """
+
+    tables: tuple[int, ...]
+    regime: str
+    list_version: str | None
+    list_complete: bool
     law: Law = field(compare=False)
 
 
 def rates_of(law: Law) -> Rates:
     """The rates of a law; the same object for every law of the same period."""
-    return _rates(_Key(law.hash, id(law.tariff), id(law.values), law))
+    tables = (id(law.tariff), id(law.positive_list), id(law.values))
+    key = _Key(tables, law.regime, law.positive_list_version, law.positive_list_complete, law)
+    return _rates(key)
 
 
 @lru_cache(maxsize=32)
