@@ -43,6 +43,9 @@ LINES = {
 }
 
 
+KNOWN = policy.load()
+
+
 def law(day: str, **parameters):
     draft = {i.replace("__", ".").replace("_", "-"): {day: v} for i, v in parameters.items()}
     return policy.load(parameters=draft).on(date.fromisoformat(day))
@@ -379,6 +382,70 @@ def test_a_law_with_awkward_fractions_stays_exact_or_refuses():
     levy = Fraction("0.653217")
     assert line["vat_fen"] == int(price * Fraction(13, 100) * levy + Fraction(1, 2))
     assert line["consumption_fen"] == int((price / 5 + 75) * levy + Fraction(1, 2))
+
+
+CODES = [FORMULA, CREAM, WHISKY, "9102110000", "9999999999", "", "x", None]
+UNITS = ["035", "036", "095", "008", "011", "020", "xx", "", None]
+NUMBERS = st.one_of(
+    st.none(),
+    st.integers(-(10**19) + 1, 10**19 - 1),
+    st.integers(0, 10**9),
+).map(lambda n: None if n is None else Decimal(n).scaleb(-5))
+
+
+def anything(n: int) -> st.SearchStrategy[dict]:
+    """A line of one of n cases with whatever a message may carry."""
+    return st.fixed_dictionaries(
+        {
+            "case": st.integers(0, n - 1),
+            "gnum": st.one_of(st.none(), st.integers(-1, 3)),
+            "gcode": st.sampled_from(CODES),
+            "unit1": st.sampled_from(UNITS),
+            "unit2": st.sampled_from(UNITS),
+            **dict.fromkeys(("qty", "qty1", "qty2", "totalPrice"), NUMBERS),
+        }
+    )
+
+
+@pytest.mark.parametrize("day", ["2016-04-07", "2017-06-01", "2022-06-01"])
+@given(
+    st.lists(anything(4), max_size=12),
+    st.lists(
+        st.tuples(NUMBERS, NUMBERS, st.sampled_from(["b", "c", None])), min_size=4, max_size=4
+    ),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_stands_in_the_frames_every_case_gets_a_whole_answer(day, items, cases):
+    given = heads(*({"freight": f, "insuredFee": i, "buyer": b} for f, i, b in cases))
+    result = assess(given, lines(*items), KNOWN.on(date.fromisoformat(day)), used(b=2_599_999))
+    assert result.heads.null_count().sum_horizontal().sum() == 0
+    money = [c for c in result.lines.columns if c.endswith("_fen")]
+    assert result.lines.select(money).null_count().sum_horizontal().sum() == 0
+    parts = result.lines.group_by("case").agg(pl.col("basis_fen").sum())
+    both = result.heads.join(parts, on="case")
+    assert (both["value_fen"] == both["basis_fen"]).all()
+    refusing = result.findings.filter(severity="error")["case"].unique().sort()
+    assert refusing.to_list() == result.heads.filter("refused")["case"].to_list()
+
+
+@given(st.lists(st.tuples(st.sampled_from("bcd"), st.integers(1, 700_000)), max_size=15))
+@settings(max_examples=60, deadline=None)
+def test_a_batch_is_its_cases_one_after_the_other(purchases):
+    known, at_once = KNOWN.on(date(2022, 6, 1)), used(b=2_000_000)
+    cases = heads(*({"buyer": buyer} for buyer, _ in purchases))
+    goods = lines(
+        *(
+            {"case": n, "totalPrice": Decimal(fen_).scaleb(-2)}
+            for n, (_, fen_) in enumerate(purchases)
+        )
+    )
+    batch = assess(cases, goods, known, at_once).heads
+    year = {"b": 2_000_000}
+    for n, (buyer, _) in enumerate(purchases):
+        mine = pl.col("case") == n
+        one = assess(cases.filter(mine), goods.filter(mine), known, used(**year)).heads
+        assert one.equals(batch.filter(mine))
+        year[buyer] = one["used_after_fen"][0]
 
 
 # -- pieces ----------------------------------------------------------------------------------------
