@@ -44,7 +44,7 @@ was there before)."""
 
 _STORED = """SELECT d.id, d.kind, d.message_id, d.key_a, d.key_b, d.ref_a, d.ref_b, d.way_a,
     d.way_b, d.seq, d.at, -1 AS arrival
-    FROM unnest(%(a)s::text[], %(b)s::text[]) AS k(a, b) JOIN document d ON {on}
+    FROM {keys} JOIN document d ON {on}
     WHERE d.kind = {kind} AND d.current AND d.status = 2"""
 _ON = {
     "key": "d.key_a = k.a AND d.key_b = k.b",
@@ -86,6 +86,20 @@ class Complete:
     dossiers: Dossiers
     members: pl.DataFrame
 
+    def only(self, cases: pl.DataFrame) -> "Complete":
+        """Those of some cases (column case)."""
+
+        def chosen(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.join(cases, on="case", how="semi", maintain_order="left")
+
+        if cases.height == self.dossiers.heads.height:
+            return self
+        parts = self.dossiers
+        return Complete(
+            Dossiers(chosen(parts.heads), chosen(parts.inventory_lines), chosen(parts.order_lines)),
+            chosen(self.members),
+        )
+
 
 def _keyed(frame: pl.DataFrame, kind: str) -> pl.DataFrame:
     return frame.filter(pl.col("kind") == KINDS[kind].number)
@@ -96,8 +110,9 @@ def _stored(conn: Connection, kind: str, by: str, keys: pl.DataFrame) -> pl.Data
     keys = keys.select("a", "b").drop_nulls().unique().sort("b", "a")
     if conn is None or keys.is_empty():
         return pl.DataFrame(schema=LIFE)
-    sql = _STORED.format(on=_ON[by], kind=KINDS[kind].number)
-    return store.fetch(conn, sql, {"a": keys["a"].to_list(), "b": keys["b"].to_list()}, LIFE)
+    source, values = store.unnest("k", keys)
+    sql = _STORED.format(keys=source, on=_ON[by], kind=KINDS[kind].number)
+    return store.fetch(conn, sql, values, LIFE)
 
 
 def _keys(frame: pl.DataFrame, name: str) -> pl.DataFrame:
@@ -338,9 +353,7 @@ def _body(
     if conn is None or missing.is_empty():
         return hit
     names = ", ".join(f'b."{name}"' for name in columns)
-    sql = (
-        f"SELECT b.document_id AS id, {names} FROM unnest(%(ids)s::bigint[]) AS k(id) "
-        f"JOIN {table} b ON b.document_id = k.id"
-    )
-    stored = store.fetch(conn, sql, {"ids": missing["id"].to_list()}, {"id": pl.Int64} | schema)
+    source, values = store.unnest("k", missing.select("id"))
+    sql = f"SELECT k.id, {names} FROM {source} JOIN {table} b ON b.document_id = k.id"
+    stored = store.fetch(conn, sql, values, {"id": pl.Int64} | schema)
     return pl.concat([hit, missing.join(stored, on="id").select(hit.columns)])

@@ -5,8 +5,8 @@ of a batch are numbered in causal order. They are stored in the transaction that
 true, and leave for files or the wire only after it is committed.
 """
 
+import os
 import secrets
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ import polars as pl
 import psycopg
 
 from tongguan import codes, messages, store
-from tongguan.clearance import dossier
+from tongguan.clearance import dossier, steps
 from tongguan.clearance.intake import Body, Incoming
 from tongguan.clearance.kinds import BY_NUMBER, KINDS, Kind
 from tongguan.clearance.settings import ZONE
@@ -71,11 +71,12 @@ def carries(kind: Kind, element: str) -> bool:
 
 
 def guids(count: int) -> list[str]:
-    """New random identifiers, lower case as real receipts write them."""
-    raw = secrets.token_bytes(16 * count)
+    """New random identifiers (RFC 9562 version 4), lower case as real receipts write them."""
+    raw = secrets.token_hex(15 * count)
     return [
-        str(uuid.UUID(bytes=raw[start : start + 16], version=4))
-        for start in range(0, 16 * count, 16)
+        f"{raw[i : i + 8]}-{raw[i + 8 : i + 12]}-4{raw[i + 12 : i + 15]}"
+        f"-a{raw[i + 15 : i + 18]}-{raw[i + 18 : i + 30]}"
+        for i in range(0, 30 * count, 30)
     ]
 
 
@@ -168,12 +169,7 @@ def _standard() -> pl.Expr:
 
 def return_time() -> pl.Expr:
     """returnTime: the event's time in Asia/Shanghai as YYYYMMDDhhmmssSSS."""
-    return (
-        pl.from_epoch(pl.col("at"), time_unit="ms")
-        .dt.replace_time_zone("UTC")
-        .dt.convert_time_zone(ZONE.key)
-        .dt.strftime("%Y%m%d%H%M%S%3f")
-    )
+    return steps.local("at").dt.strftime("%Y%m%d%H%M%S%3f")
 
 
 def format_refusal(message: Incoming, at_ms: int) -> bytes:
@@ -254,13 +250,10 @@ def write(
     return everything
 
 
-def to_files(receipts: Sequence[Receipt], folder: Path) -> None:
-    """Write receipts as files, whole or not at all; one that is there already is left."""
+def to_files(receipts: Sequence[Receipt], folder: Path, *, again: bool = False) -> None:
+    """Write receipts as files; one that is there already, and whole, is left."""
     folder.mkdir(parents=True, exist_ok=True)
+    there = {entry.name: entry.stat().st_size for entry in os.scandir(folder)} if again else {}
     for receipt in receipts:
-        final = folder / receipt.file_name
-        if final.exists():
-            continue
-        part = final.with_suffix(".part")
-        part.write_bytes(receipt.xml)
-        part.replace(final)
+        if there.get(receipt.file_name) != len(receipt.xml):
+            (folder / receipt.file_name).write_bytes(receipt.xml)

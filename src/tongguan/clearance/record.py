@@ -55,10 +55,10 @@ def record(conn: psycopg.Connection, batch: Batch, settings: Settings, seal: Sea
     writing.write_bodies(conn, bodies, good)
     parts = [_turned_away(bad, form, settings), _kept(good, settings)]
     for part in parts:
-        _write(conn, part, batch_id, settings)
+        _write(conn, part, batch_id)
     for fresh in rounds(conn, good.filter(pl.col("app_status") == DECLARED)):
-        part = run(conn, fresh, bodies, settings)
-        _write(conn, part, batch_id, settings)
+        part = run(conn, fresh, bodies, settings, batch_id)
+        _write(conn, part, batch_id)
         parts.append(part)
     refused = [
         receipts.format_refusal(message, settings.at_ms)
@@ -80,11 +80,11 @@ def sweep(conn: psycopg.Connection, settings: Settings) -> Recorded:
     none_new = pl.DataFrame(schema=_DOCUMENTS)
     ready = Round(none_new)
     nobody = pl.DataFrame(schema=LIFE)
-    decide_lists(conn, ready, ready_lists(conn), nobody, {}, settings)
-    _write(conn, ready, batch_id, settings)
+    decide_lists(conn, ready, ready_lists(conn), nobody, {}, settings, batch_id)
+    _write(conn, ready, batch_id)
     late = expired(conn, settings)
     late.documents = none_new
-    _write(conn, late, batch_id, settings)
+    _write(conn, late, batch_id)
     told = _tell(conn, batch_id, [ready, late], f.none(), none_new, {}, [])
     return Recorded(batch_id, 0, 0, told)
 
@@ -227,14 +227,12 @@ def _kept(good: pl.DataFrame, settings: Settings) -> Round:
 # ── what is written ─────────────────────────────────────────────────────────────────────────
 
 
-def _write(conn: psycopg.Connection, part: Round, batch_id: int, settings: Settings) -> None:
+def _write(conn: psycopg.Connection, part: Round, batch_id: int) -> None:
     """A round's state, so that the next round can read it."""
     writing.write_superseded(conn, part.superseded)
     events = pl.concat([steps.none(), *part.events])
     invt = pl.concat([pl.DataFrame(schema=_INVT), *part.invt])
     writing.write_documents(conn, part.documents, events, invt, batch_id)
-    for complete, decisions in part.decided:
-        writing.write_decisions(conn, complete, decisions, batch_id, settings)
 
 
 _INVT: dict[str, Any] = {"id": pl.Int64, "invt_no": pl.String}

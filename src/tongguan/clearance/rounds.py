@@ -7,18 +7,19 @@ decided, so that the outcome does not depend on how many documents share a batch
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 import psycopg
 
-from tongguan import store
-from tongguan.clearance import dossier, steps, texts
+from tongguan import policy, store
+from tongguan.clearance import dossier, steps, texts, writing
 from tongguan.clearance import findings as f
 from tongguan.clearance.accept import KEY, KEYLESS, NEW, accept
 from tongguan.clearance.decide import Decisions, buyer_key, decide
-from tongguan.clearance.dossier import Complete
 from tongguan.clearance.intake import Body
 from tongguan.clearance.kinds import KINDS
+from tongguan.clearance.rules import Dossiers
 from tongguan.clearance.settings import Settings
 from tongguan.clearance.steps import ACCEPTED, PASSED, RECEIVED, REFUSED, RELEASED
 from tongguan.clearance.writing import numbers
@@ -33,7 +34,7 @@ class Round:
     """What one round writes.
 
     documents: the new documents with ``current``. superseded: ids that are current no more.
-    invt: id, invt_no of lists received. decided: one entry per decision pass.
+    invt: id, invt_no of lists received.
     """
 
     documents: pl.DataFrame
@@ -41,7 +42,6 @@ class Round:
     events: list[pl.DataFrame] = field(default_factory=list)
     findings: list[pl.DataFrame] = field(default_factory=list)
     invt: list[pl.DataFrame] = field(default_factory=list)
-    decided: list[tuple[Complete, Decisions]] = field(default_factory=list)
 
 
 def rounds(conn: psycopg.Connection, declared: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -83,6 +83,7 @@ def run(
     fresh: pl.DataFrame,
     bodies: Mapping[str, Body],
     settings: Settings,
+    batch_id: int,
 ) -> Round:
     """Take the documents of one round, and decide what they complete."""
     taken = accept(fresh, _met(conn, fresh, settings))
@@ -105,7 +106,7 @@ def run(
     ).select(*dossier.LIFE)
     lists = dossier.touched_lists(conn, life)
     lists = lists.filter(~pl.col("id").is_in(taken.superseded))
-    decide_lists(conn, part, lists, life, bodies, settings)
+    decide_lists(conn, part, lists, life, bodies, settings, batch_id)
     at_once = life.filter(pl.col("kind").is_in(RECEIVED_AT_ONCE))
     part.events.append(steps.on(at_once, 1, ACCEPTED, RECEIVED, settings.at_ms))
     return part
@@ -118,17 +119,22 @@ WAYBILL_UNIQUE_FOR = timedelta(days=183)
 def _met(conn: psycopg.Connection, documents: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     """The current documents that arriving ones meet: same kind, same key."""
     since = settings.at_ms - WAYBILL_UNIQUE_FOR // timedelta(milliseconds=1)
+    source, values = store.unnest("k", documents.select(*KEY).unique(maintain_order=True))
     sql = f"""SELECT d.id, d.kind, d.key_a, d.key_b, d.status, d.app_time,
             d.kind = {KINDS["waybill"].number} AND d.at < {since} AS released
-        FROM unnest(%(kind)s::smallint[], %(a)s::text[], %(b)s::text[]) AS k(kind, a, b)
-        JOIN document d ON d.kind = k.kind AND d.key_b = k.b AND d.key_a = k.a AND d.current"""
-    keys = documents.select(*KEY).unique(maintain_order=True)
-    params = dict(zip(("kind", "a", "b"), (keys[name].to_list() for name in KEY), strict=True))
-    numbers_, words = ("id", "kind", "status"), ("key_a", "key_b", "app_time")
-    schema = dict.fromkeys(numbers_, pl.Int64) | dict.fromkeys(words, pl.String)
-    order = ("id", "kind", "key_a", "key_b", "status", "app_time")
-    columns = {name: schema[name] for name in order} | {"released": pl.Boolean}
-    return store.fetch(conn, sql, params, columns)
+        FROM {source} JOIN document d
+        ON d.kind = k.kind AND d.key_b = k.key_b AND d.key_a = k.key_a AND d.current"""
+    return store.fetch(conn, sql, values, MET)
+
+
+MET: dict[str, Any] = {
+    **dict.fromkeys(("id", "kind"), pl.Int64),
+    **dict.fromkeys(("key_a", "key_b"), pl.String),
+    "status": pl.Int64,
+    "app_time": pl.String,
+    "released": pl.Boolean,
+}
+"""A current document that an arriving one meets."""
 
 
 def decide_lists(
@@ -138,19 +144,43 @@ def decide_lists(
     fresh: pl.DataFrame,
     bodies: Mapping[str, Body],
     settings: Settings,
+    batch_id: int,
 ) -> None:
-    """Decide those of the lists that are complete, and add what follows to the round."""
+    """Decide those of the lists that are complete, and add what follows to the round.
+
+    Each list is decided under the law of the day on which it was accepted, also if its last
+    document came on a later one.
+    """
     complete = dossier.complete(conn, lists, fresh, bodies)
     if complete is None:
         return
-    decisions = decide(complete.dossiers, settings.law, _used(conn, complete, settings))
-    inventories = complete.members.filter(pl.col("kind") == INVENTORY).select("case", doc="id")
+    accepted = complete.members.filter(pl.col("kind") == INVENTORY).select(
+        "case", day=steps.local("at").dt.date()
+    )
+    for day in accepted["day"].unique().sort():
+        chosen = complete.only(accepted.filter(pl.col("day") == day))
+        law = settings.policy.on(day)
+        used = _used(conn, chosen.dossiers, law)
+        decisions = decide(chosen.dossiers, law, used)
+        writing.write_decisions(conn, chosen.members, decisions, law, batch_id)
+        _follow(conn, part, chosen.members, decisions, bodies, settings)
+
+
+def _follow(
+    conn: psycopg.Connection,
+    part: Round,
+    members: pl.DataFrame,
+    decisions: Decisions,
+    bodies: Mapping[str, Body],
+    settings: Settings,
+) -> None:
+    """What follows from decisions: findings, the steps of the documents, numbers of lists."""
+    is_list = pl.col("kind") == INVENTORY
+    inventories = members.filter(is_list).select("case", doc="id")
     found = decisions.findings.join(inventories, on="case", maintain_order="left")
     findings = f.shaped(found.drop("case").rename({"doc": "case"}))
     part.findings.append(findings)
-    part.decided.append((complete, decisions))
-    members = complete.members.join(decisions.heads.select("case", "refused"), on="case")
-    is_list = pl.col("kind") == INVENTORY
+    members = members.join(decisions.heads.select("case", "refused"), on="case")
     turned = members.filter(is_list & pl.col("refused"))
     passed = members.filter(~pl.col("refused"))
     released = passed.filter(is_list)
@@ -167,12 +197,12 @@ def decide_lists(
     part.invt.append(_invt_numbers(conn, released, bodies, settings))
 
 
-def _used(conn: psycopg.Connection, complete: Complete, settings: Settings) -> pl.DataFrame:
+def _used(conn: psycopg.Connection, dossiers: Dossiers, law: policy.Law) -> pl.DataFrame:
     """What the buyers' calendar year holds: buyer, used_fen."""
-    buyers = complete.dossiers.heads.select(buyer=buyer_key()).unique()["buyer"].to_list()
-    sql = "SELECT buyer, used_fen FROM allowance WHERE year = %(year)s AND buyer = ANY(%(who)s)"
-    schema = {"buyer": pl.String, "used_fen": pl.Int64}
-    return store.fetch(conn, sql, {"year": settings.day.year, "who": buyers}, schema)
+    source, values = store.unnest("k", dossiers.heads.select(buyer=buyer_key()).unique())
+    sql = f"""SELECT buyer, used_fen FROM {source} JOIN allowance USING (buyer)
+        WHERE year = {law.day.year}"""
+    return store.fetch(conn, sql, values, {"buyer": pl.String, "used_fen": pl.Int64})
 
 
 def _invt_numbers(

@@ -1,6 +1,7 @@
 """Clearing: from files to durable decisions and receipts, batch by batch."""
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -13,7 +14,7 @@ from tongguan import messages, store
 from tongguan.clearance import lawbook, models, receipts
 from tongguan.clearance.intake import Privacy, Source, prepared
 from tongguan.clearance.record import record, sweep
-from tongguan.clearance.settings import ZONE, Settings
+from tongguan.clearance.settings import Settings
 from tongguan.sharing import registry
 
 
@@ -46,10 +47,11 @@ def settings(
     signatures: str = "checked",
     registry: str = "open",
 ) -> Settings:
-    """The law of the day of ``at`` as this database has it. Raises policy.OutsideKnown."""
+    """The law as this database has it, at a time. Raises policy.OutsideKnown for its day."""
     built = store.transact(database, lawbook.current)
-    law = built.on(at.astimezone(ZONE).date())
-    return Settings(at, law, built.hash, signatures, registry)
+    under = Settings(at, built, signatures, registry)
+    built.on(under.day)
+    return under
 
 
 def privacy(vault: store.Vault) -> Privacy:
@@ -79,7 +81,7 @@ def clear(
     """
     run = Run()
     guard = privacy(vault)
-    with database.connect(autocommit=True) as reader:
+    with database.connect(autocommit=True) as reader, Post(receipts_folder) as post:
 
         def known(digests: list[str]) -> set[str]:
             sql = "SELECT digest FROM message WHERE digest = ANY(%s)"
@@ -93,22 +95,50 @@ def clear(
             run.repeated += len(batch.repeated)
             run.digests += [(m.name, m.digest) for m in batch.incoming] + batch.repeated
             run.files += len(batch.incoming) + len(batch.repeated)
-            _deliver(run, done.receipts, receipts_folder)
+            run.receipts += len(done.receipts)
+            post.send(done.receipts)
             if receipts_folder is not None and batch.repeated:
-                again = [digest for _, digest in batch.repeated]
-                receipts.to_files(_stored_receipts(reader, vault, again), receipts_folder)
+                before = [digest for _, digest in batch.repeated]
+                post.send(_stored_receipts(reader, vault, before), again=True)
             progress(run.files, run)
-    _deliver(
-        run, store.transact(database, lambda c: sweep(c, decided_under)).receipts, receipts_folder
-    )
+        last = store.transact(database, lambda conn: sweep(conn, decided_under))
+        run.receipts += len(last.receipts)
+        post.send(last.receipts)
     return run
 
 
-def _deliver(run: Run, told: Sequence[receipts.Receipt], folder: Path | None) -> None:
-    run.receipts += len(told)
-    if folder is not None:
-        with store.environment():
-            receipts.to_files(told, folder)
+class Post:
+    """Writes receipts to files on a thread of its own, while the next batch is decided.
+
+    One batch at a time: what failed is raised when the next one is sent, or at the end.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="post")
+        self._under_way: Future[None] | None = None
+
+    def send(self, told: Sequence[receipts.Receipt], *, again: bool = False) -> None:
+        """Hand over the receipts of a committed batch. again: some may be there already."""
+        self._arrived()
+        if self._folder is not None:
+            self._under_way = self._pool.submit(receipts.to_files, told, self._folder, again=again)
+
+    def _arrived(self) -> None:
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            with store.environment():
+                under_way.result()
+
+    def __enter__(self) -> "Post":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if kind is None:
+                self._arrived()
+        finally:
+            self._pool.shutdown()
 
 
 def _stored_receipts(

@@ -1,10 +1,10 @@
-"""What a run decides under: the time, the law of its day, and how strict the window is."""
+"""What a run decides under: the time, the law, and how strict the window is."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from tongguan import policy
+from tongguan.policy import Law, Policy
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -14,11 +14,10 @@ REGISTRIES = ("open", "closed")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """at: aware. policy_hash: of the whole policy. signatures, registry: see the constants."""
+    """at: aware. policy: the law through time. signatures, registry: see the constants."""
 
     at: datetime
-    law: policy.Law
-    policy_hash: str
+    policy: Policy
     signatures: str = "checked"
     registry: str = "open"
 
@@ -26,6 +25,11 @@ class Settings:
     def day(self) -> date:
         """The day of acceptance, in Asia/Shanghai."""
         return self.at.astimezone(ZONE).date()
+
+    @property
+    def law(self) -> Law:
+        """The law of the day."""
+        return self.policy.on(self.day)
 
     @property
     def at_ms(self) -> int:

@@ -4,6 +4,8 @@ from typing import Any
 
 import polars as pl
 
+from tongguan.clearance.settings import ZONE
+
 EVENTS: dict[str, Any] = {
     "document_id": pl.Int64,
     "message_id": pl.Int64,
@@ -21,6 +23,12 @@ DRAFT, DECLARED = 1, 2
 """appStatus: saved as a draft, declared."""
 SAVED, ACCEPTED, REFUSED, RECEIVED, PASSED, RELEASED = 1, 2, 100, 120, 399, 800
 """Statuses: draft kept, declared, refused, received by customs, review passed, released."""
+
+
+def local(at: str) -> pl.Expr:
+    """A time in ms since 1970 UTC as a time in Asia/Shanghai."""
+    utc = pl.from_epoch(pl.col(at), time_unit="ms").dt.replace_time_zone("UTC")
+    return utc.dt.convert_time_zone(ZONE.key)
 
 
 def none() -> pl.DataFrame:

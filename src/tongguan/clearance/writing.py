@@ -10,11 +10,10 @@ from typing import Any
 import polars as pl
 import psycopg
 
-from tongguan import store
+from tongguan import policy, store
 from tongguan.clearance import findings as f
 from tongguan.clearance import steps
 from tongguan.clearance.decide import Decisions
-from tongguan.clearance.dossier import Complete
 from tongguan.clearance.intake import Body, Incoming
 from tongguan.clearance.kinds import BY_MESSAGE, KINDS
 from tongguan.clearance.models import head_table, line_table
@@ -139,23 +138,26 @@ def write_documents(
 
 def write_decisions(
     conn: psycopg.Connection,
-    complete: Complete,
+    members: pl.DataFrame,
     decisions: Decisions,
+    law: policy.Law,
     batch_id: int,
-    settings: Settings,
 ) -> None:
-    """What was decided, from what, under which law; and what it takes of the buyers' year."""
+    """What was decided, from what, under which law; and what it takes of the buyers' year.
+
+    members: case, id, kind: the four documents of each case.
+    """
     names = {KINDS[kind].number: f"{kind}_id" for kind in ("order", "payment", "waybill")}
     names[KINDS["inventory"].number] = "document_id"
-    ids = complete.members.select(
+    ids = members.select(
         "case", "id", kind=pl.col("kind").replace_strict(names, return_dtype=pl.String)
     ).pivot(on="kind", index="case", values="id")
     heads = decisions.heads.with_columns(pl.col("case").cast(pl.Int64)).join(ids, on="case")
     frame = heads.select(
         "document_id",
         pl.lit(batch_id).alias("batch_id"),
-        pl.lit(settings.day).alias("day"),
-        pl.lit(settings.policy_hash).alias("policy"),
+        pl.lit(law.day).alias("day"),
+        pl.lit(law.hash).alias("policy"),
         *("order_id", "payment_id", "waybill_id", "buyer", "regime", "refused", "eligible"),
         *DECISION_AMOUNTS,
     )
@@ -164,10 +166,10 @@ def write_decisions(
         heads.select("case", "document_id"), on="case", maintain_order="left"
     )
     store.copy(conn, "tax_line", lines.select("document_id", "gnum", *TAX_LINE_AMOUNTS))
-    _write_allowances(conn, decisions, settings)
+    _write_allowances(conn, decisions, law)
 
 
-def _write_allowances(conn: psycopg.Connection, decisions: Decisions, settings: Settings) -> None:
+def _write_allowances(conn: psycopg.Connection, decisions: Decisions, law: policy.Law) -> None:
     """Move the buyers' years on, if they still are where the decision found them.
 
     Of two workers that meet at a buyer the second waits, finds the year moved and runs anew.
@@ -180,8 +182,8 @@ def _write_allowances(conn: psycopg.Connection, decisions: Decisions, settings: 
     )
     if moved.is_empty():
         return
-    limit = settings.law.value("retail-import.limit-annual").fen
-    constants = {"year": settings.day.year, "limit": limit}
+    limit = law.value("retail-import.limit-annual").fen
+    constants = {"year": law.day.year, "limit": limit}
     for statement, rows in (
         (_BEGIN_YEAR, moved.filter(pl.col("before") == 0)),
         (_CONTINUE_YEAR, moved.filter(pl.col("before") > 0)),
