@@ -34,15 +34,16 @@ class Shape:
     equal length that agree at the probes are the same.
     """
 
-    places: tuple[int, ...]
+    getter: "itemgetter[Any]"
     full: bool
     faults: tuple[Fault, ...]
     probes: tuple[tuple[int, str], ...]
 
     def pick(self, texts: Sequence[str | None]) -> tuple[str | None, ...]:
+        """The texts of the children in the order of the fields; None for absent ones."""
         if self.full:
             return tuple(texts)
-        picked: tuple[str | None, ...] = itemgetter(*self.places)((*texts, None))
+        picked: tuple[str | None, ...] = self.getter([*texts, None])
         return picked
 
 
@@ -68,7 +69,7 @@ def shape_of(name: str, edition: str, part: str, tags: tuple[str, ...]) -> Shape
                 faults.append((f"before {fields[last].name}", "after it", name))
             last = max(last, rank)
     full = places == list(range(len(fields))) and len(tags) == len(fields)
-    return Shape(tuple(places), full, tuple(faults[:50]), _probes(places, tags))
+    return Shape(itemgetter(*places), full, tuple(faults[:50]), _probes(places, tags))
 
 
 def _probes(places: list[int], tags: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
@@ -168,30 +169,35 @@ class Columns:
         return True
 
     def _rows(self, elements: list[etree._Element], part: str) -> _Rows:
+        """Values of elements that are known to be in order but may lack optional ones.
+
+        Of those with as many children, a shape seen before is the right one if the names at its
+        probes are.
+        """
         if not elements:
             return []
         size = len(self.kind.fields(part))
-        known: dict[int, Shape] = {}
-        return [
-            [one.text for one in element]
-            if len(element) == size
-            else self._partial(list(element), part, known)
-            for element in elements
-        ]
-
-    def _partial(
-        self, children: list[etree._Element], part: str, known: dict[int, Shape]
-    ) -> Sequence[str | None]:
-        """Values of an element that is known to be in order but lacks optional elements.
-
-        A shape seen before with as many children is the right one if the names at its probes are.
-        """
-        shape = known.get(len(children))
-        if shape is None or any(children[place].tag != tag for place, tag in shape.probes):
-            tags = tuple([one.tag for one in children])
-            shape = shape_of(self.kind.type, self.kind.edition, part, tags)
-            known[len(children)] = shape
-        return shape.pick([one.text or _EMPTY for one in children])
+        known: dict[int, list[Shape]] = {}
+        rows: _Rows = []
+        for element in elements:
+            if len(element) == size:
+                rows.append([one.text for one in element])
+                continue
+            children = list(element)
+            for shape in known.setdefault(len(children), []):
+                for place, tag in shape.probes:
+                    if children[place].tag != tag:
+                        break
+                else:
+                    break
+            else:
+                tags = tuple([one.tag for one in children])
+                shape = shape_of(self.kind.type, self.kind.edition, part, tags)
+                known[len(children)].insert(0, shape)
+            texts: list[str | None] = [one.text or _EMPTY for one in children]
+            texts.append(None)
+            rows.append(shape.getter(texts))
+        return rows
 
     # The rest reads documents by name and reports what is wrong with them.
 
