@@ -88,6 +88,8 @@ def _probes(places: list[int], tags: tuple[str, ...]) -> tuple[tuple[int, str], 
 _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}")
 #: A DTD is asked about no more children of an element: telling an error takes time in their number.
 _DTD_CHILDREN = 200
+#: Counted in C. Elements that stand inside a value would each be an error of the DTD.
+_elements = etree.XPath("count(//*)")
 _TOLD, _TOLD_IN_ALL = 50, 2000
 _Rows = list[Sequence[str | None]]
 
@@ -156,9 +158,13 @@ class Columns:
             return False
         if lines and max(map(len, lines)) > len(self.kind.line_fields):
             return False
+        leaves = sum(map(len, heads)) + sum(map(len, lines))
+        above = 1 + len(documents) + (0 if self.kind.flat else len(heads) + len(lines))
         for one in rest:
             self.root.remove(one)
         try:
+            if _elements(self.root) != above + leaves:
+                return False
             grammar = _grammar(get_ident(), self.kind.type, self.kind.edition, spaces)
             if not grammar.validate(self.root):
                 return False

@@ -75,7 +75,7 @@ def _refuse(parsed: Parsed, reasons: Iterable[_Refused]) -> None:
 
 # --- bytes to tree ---
 
-_DECLARATION = re.compile(rb"<\?xml\s[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})[\"']")
+_DECLARATION = re.compile(rb"<\?xml\s[^>]{0,200}?encoding\s*=\s*[\"']([^\"'>]{1,400})[\"']")
 _GB = frozenset(("gb2312", "gbk", "gb18030", "cp936", "gb_2312-80", "euc-cn"))
 _UTF8 = frozenset(("utf-8", "utf8", "us-ascii", "ascii"))
 _PROLOG_ITEMS = 100
@@ -130,7 +130,7 @@ def _utf8(data: bytes) -> bytes:
     if data[:2] in (b"\xfe\xff", b"\xff\xfe") or b"\0" in data[:4]:
         raise _Refused("UTF-8 or GB18030 text", "UTF-16, UTF-32 or no text at all")
     declared = _DECLARATION.match(data)
-    encoding = declared[1].decode("ascii").lower() if declared else "utf-8"
+    encoding = declared[1].decode("ascii", "replace").lower() if declared else "utf-8"
     if encoding in _UTF8:
         return data
     if encoding not in _GB:
