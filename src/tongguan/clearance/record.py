@@ -15,7 +15,7 @@ import psycopg
 from tongguan.clearance import findings as f
 from tongguan.clearance import parties, receipts, steps, texts, writing
 from tongguan.clearance.dossier import LIFE, ready_lists
-from tongguan.clearance.intake import POSITIONS, Batch, Body
+from tongguan.clearance.intake import DOCUMENTS, POSITIONS, Batch, Body
 from tongguan.clearance.kinds import KINDS
 from tongguan.clearance.rounds import Round, decide_lists, expired, rounds, run
 from tongguan.clearance.settings import Settings
@@ -56,8 +56,8 @@ def record(conn: psycopg.Connection, batch: Batch, settings: Settings, seal: Sea
     parts = [_turned_away(bad, form, settings), _kept(good, settings)]
     for part in parts:
         _write(conn, part, batch_id)
-    for fresh in rounds(conn, good.filter(pl.col("app_status") == DECLARED)):
-        part = run(conn, fresh, bodies, settings, batch_id)
+    for fresh, met in rounds(conn, good.filter(pl.col("app_status") == DECLARED), settings):
+        part = run(conn, fresh, met, bodies, settings, batch_id)
         _write(conn, part, batch_id)
         parts.append(part)
     refused = [
@@ -125,23 +125,8 @@ def without_known(conn: psycopg.Connection, batch: Batch) -> Batch:
     )
 
 
-_DOCUMENTS: dict[str, Any] = {
-    "doc": pl.Int64,
-    "case": pl.Int64,
-    "message": pl.Int64,
-    "message_id": pl.Int64,
-    "position": pl.Int64,
-    "kind": pl.Int64,
-    **{f"{pair}_{side}": pl.String for pair in ("key", "ref", "way", "cop") for side in "ab"},
-    "order_no": pl.String,
-    "guid": pl.String,
-    "app_type": pl.Int64,
-    "app_status": pl.Int64,
-    "app_time": pl.String,
-    "pre_no": pl.String,
-    "valid": pl.Boolean,
-}
-"""The documents of a batch once they have their ids."""
+_DOCUMENTS: dict[str, Any] = {**DOCUMENTS, "doc": pl.Int64, "message_id": pl.Int64}
+"""The documents of a batch once they and their messages have ids."""
 
 
 def _identified(

@@ -7,6 +7,7 @@ decided, so that the outcome does not depend on how many documents share a batch
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -44,49 +45,141 @@ class Round:
     invt: list[pl.DataFrame] = field(default_factory=list)
 
 
-def rounds(conn: psycopg.Connection, declared: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Cut declared documents, in order of arrival, into rounds.
+def rounds(
+    conn: psycopg.Connection, declared: pl.DataFrame, settings: Settings
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Cut declared documents, in order of arrival, into rounds; with each, the documents it meets.
 
-    A document that meets an earlier one (a change, a deletion, a list sent twice) begins a round
-    if a list of its order number came before it in this round, or waits in the database while
-    another document of that order came before it in this round.
+    A document whose fate depends on how far an earlier one has gone (a change, a deletion, a list
+    sent again, a waybill number used anew) begins a round if a list it may belong to could have
+    been decided by a document before it in this round. A round that came before must be written
+    when the next is asked for.
     """
-    resent = (pl.col("kind") == INVENTORY) & (pl.len().over(KEY) > 1)
-    meeting = declared.filter((pl.col("app_type") != NEW) | (resent & ~KEYLESS))
-    if meeting.is_empty():
-        if declared.height:
-            yield declared
+    if declared.is_empty():
         return
-    orders = meeting["order_no"].drop_nulls().unique().to_list()
-    waiting = pl.col("order_no").is_in(_orders_with_waiting_list(conn, orders))
-    deciding = declared.filter((pl.col("kind") == INVENTORY) | waiting)
-    cases: dict[str, list[int]] = {
-        number: sorted(found)
-        for number, found in deciding.group_by("order_no").agg("case").iter_rows()
-    }
-    start = 0
-    for case, number in meeting.select("case", "order_no").iter_rows():
-        if any(start <= other < case for other in cases.get(number, ())):
-            yield declared.filter(pl.col("case").is_between(start, case, closed="left"))
-            start = case
-    yield declared.filter(pl.col("case") >= start)
+    met = _met(conn, declared, settings)
+    cuts = _cuts(conn, declared, met)
+    if not cuts:
+        yield declared, met
+        return
+    for start, end in pairwise([-1, *cuts, int(declared["case"].max()) + 1]):  # type: ignore[arg-type]
+        part = declared.filter(pl.col("case").is_between(start, end, closed="left"))
+        yield part, _met(conn, part, settings)
 
 
-def _orders_with_waiting_list(conn: psycopg.Connection, order_numbers: list[str]) -> list[str]:
-    sql = f"""SELECT DISTINCT ref_b FROM document
-        WHERE kind = {INVENTORY} AND current AND status = 2 AND ref_b = ANY(%s)"""
-    return [row[0] for row in conn.execute(sql, (order_numbers,))]
+def _cuts(conn: psycopg.Connection, declared: pl.DataFrame, met: pl.DataFrame) -> list[int]:
+    """The cases with which a round begins, the first round's excepted."""
+    here = declared.select("case", "kind", *_PAIRS, "order_no", "app_type")
+    held = met.filter(((pl.col("kind") == INVENTORY) & (pl.col("status") == 2)) | "released")
+    sent_twice = (pl.col("kind") == INVENTORY) & (pl.len().over(KEY) > 1) & ~KEYLESS
+    again = here.with_columns(sent_twice=sent_twice).join(
+        held.select(*KEY, held=pl.lit(value=True)), on=KEY, how="left", maintain_order="left"
+    )
+    depends = (pl.col("app_type") != NEW) | "sent_twice" | pl.col("held").is_not_null()
+    meeting = again.filter(depends).select(here.columns)
+    if meeting.is_empty():
+        return []
+    about = _order_numbers(conn, meeting, here)
+    numbers_ = about.select("number").unique()
+    lists, touching = _touching(conn, numbers_["number"].to_list(), here)
+    cases: dict[str, list[int]] = dict(
+        touching.group_by("number").agg(pl.col("case").sort()).iter_rows()
+    )
+    cuts: list[int] = []
+    start = -1
+    for case, found in about.group_by("case", maintain_order=True).agg("number").iter_rows():
+        for number in found:
+            before = [other for other in cases.get(number, ()) if start <= other < case]
+            if before and lists.get(number, case) < case:
+                cuts.append(case)
+                start = case
+                break
+    return cuts
+
+
+_PAIRS = tuple(f"{pair}_{side}" for pair in ("key", "ref", "way") for side in "ab")
+_ORDER, _PAYMENT, _WAYBILL = (KINDS[name].number for name in ("order", "payment", "waybill"))
+
+
+def _waiting(conn: psycopg.Connection, kind: int, pair: str, keys: pl.DataFrame) -> pl.DataFrame:
+    """Stored documents of a kind that may still be matched, by a pair (a, b) or its b alone."""
+    wanted = keys.select(*keys.columns).drop_nulls().unique()
+    schema = dict.fromkeys((*_PAIRS, "order_no"), pl.String)
+    if wanted.is_empty():
+        return pl.DataFrame(schema=schema)
+    source, values = store.unnest("k", wanted)
+    same = " AND ".join(f"d.{pair}_{side} = k.{side}" for side in wanted.columns)
+    number = "d.key_b" if kind == _ORDER else "d.ref_b"
+    sql = f"""SELECT {", ".join(f"d.{name}" for name in _PAIRS)}, {number} AS order_no
+        FROM {source} JOIN document d ON {same}
+        WHERE d.kind = {kind} AND d.current AND d.status = 2"""
+    return store.fetch(conn, sql, values, schema)
+
+
+def _order_numbers(
+    conn: psycopg.Connection, meeting: pl.DataFrame, here: pl.DataFrame
+) -> pl.DataFrame:
+    """case, number: the orders whose lists may have used what each document meets."""
+
+    def named(kind: int, by: int, pair: str) -> list[pl.DataFrame]:
+        mine = meeting.filter(pl.col("kind") == kind).select("case", a="key_a", b="key_b")
+        stored = _waiting(conn, by, pair, mine.select("a", "b"))
+        naming = pl.concat(
+            [
+                frame.select(a=f"{pair}_a", b=f"{pair}_b", number="order_no")
+                for frame in (here.filter(pl.col("kind") == by), stored)
+            ]
+        )
+        return [mine.join(naming, on=["a", "b"]).select("case", "number")]
+
+    own = meeting.select("case", number="order_no")
+    paid = named(_PAYMENT, _ORDER, "ref") + named(_PAYMENT, _PAYMENT, "key")
+    found = pl.concat([own, *named(_WAYBILL, INVENTORY, "way"), *paid])
+    return found.drop_nulls().unique().sort("case", "number")
+
+
+def _touching(
+    conn: psycopg.Connection, order_numbers: list[str], here: pl.DataFrame
+) -> tuple[dict[str, int], pl.DataFrame]:
+    """The first list of each order (its case, −1: it waits already), and who may complete one.
+
+    Second: case, number: documents of this batch by the order whose list they may complete.
+    """
+    asked = pl.DataFrame({"b": order_numbers}, schema={"b": pl.String})
+    mine = here.filter(pl.col("order_no").is_in(order_numbers))
+    arriving = mine.filter(pl.col("kind") == INVENTORY)
+    waiting = _waiting(conn, INVENTORY, "ref", asked)
+    lists = dict(arriving.group_by("order_no").agg(pl.col("case").min()).iter_rows())
+    lists |= dict.fromkeys(waiting["order_no"], -1)
+    orders = pl.concat(
+        [
+            frame.select(a="ref_a", b="ref_b", number="order_no")
+            for frame in (
+                mine.filter(pl.col("kind") == _ORDER),
+                _waiting(conn, _ORDER, "key", asked),
+            )
+        ]
+    )
+    ways = pl.concat(
+        frame.select(a="way_a", b="way_b", number="order_no") for frame in (arriving, waiting)
+    )
+    parts = [mine.select("case", number="order_no")]
+    for kind, naming in ((_PAYMENT, orders), (_WAYBILL, ways)):
+        keyed = here.filter(pl.col("kind") == kind).select("case", a="key_a", b="key_b")
+        parts.append(keyed.join(naming, on=["a", "b"]).select("case", "number"))
+    return lists, pl.concat(parts).unique()
 
 
 def run(
     conn: psycopg.Connection,
     fresh: pl.DataFrame,
+    met: pl.DataFrame,
     bodies: Mapping[str, Body],
     settings: Settings,
     batch_id: int,
 ) -> Round:
-    """Take the documents of one round, and decide what they complete."""
-    taken = accept(fresh, _met(conn, fresh, settings))
+    """Take the documents of one round, and decide what they complete. met: as from ``rounds``."""
+    taken = accept(fresh, met)
     fresh = fresh.join(taken.documents, on="doc", maintain_order="left")
     part = Round(fresh, superseded=taken.superseded, findings=[taken.findings])
     refusals = texts.refusals(taken.findings)
@@ -149,16 +242,21 @@ def decide_lists(
     """Decide those of the lists that are complete, and add what follows to the round.
 
     Each list is decided under the law of the day on which it was accepted, also if its last
-    document came on a later one.
+    document came on a later one; the lists of one buyer all the same in the order in which they
+    became complete.
     """
     complete = dossier.complete(conn, lists, fresh, bodies)
     if complete is None:
         return
-    accepted = complete.members.filter(pl.col("kind") == INVENTORY).select(
-        "case", day=steps.local("at").dt.date()
+    accepted = (
+        complete.members.filter(pl.col("kind") == INVENTORY)
+        .select("case", day=steps.local("at").dt.date())
+        .join(complete.dossiers.heads.select("case", buyer=buyer_key()), on="case")
+        .sort("case")
+        .with_columns(turn=pl.col("day").rle_id().over("buyer"))
     )
-    for day in accepted["day"].unique().sort():
-        chosen = complete.only(accepted.filter(pl.col("day") == day))
+    for turn, day in accepted.select("turn", "day").unique().sort("turn", "day").iter_rows():
+        chosen = complete.only(accepted.filter(turn=turn, day=day))
         law = settings.policy.on(day)
         used = _used(conn, chosen.dossiers, law)
         decisions = decide(chosen.dossiers, law, used)
