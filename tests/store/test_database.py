@@ -258,3 +258,15 @@ def test_a_forked_child_does_not_close_the_parents_database(database: store.Data
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     assert _numbers(database, "SELECT 1") == [1]
+
+
+def test_exists_looks_and_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path, server: store.Database
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("TONGGUAN_HOME", str(tmp_path))
+    assert not store.exists()
+    assert list(tmp_path.iterdir()) == []
+    assert store.exists("postgresql://somewhere/x")
+    monkeypatch.setenv("TONGGUAN_HOME", str(home))
+    assert store.exists()

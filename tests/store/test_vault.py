@@ -1,5 +1,6 @@
 """Personal data: sealed, found by digest, masked."""
 
+import os
 import stat
 import subprocess
 import sys
@@ -117,7 +118,7 @@ def test_two_processes_that_make_the_key_at_once_have_one(tmp_path: Path) -> Non
             [sys.executable, "-c", script, str(tmp_path / "home")],
             stdout=subprocess.PIPE,
             text=True,
-            env={},
+            env={k: v for k, v in os.environ.items() if k != "TONGGUAN_DATA_KEY"},
         )
         for _ in range(4)
     ]

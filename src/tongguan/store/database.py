@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tongguan.store import embedded
 from tongguan.store.home import home_folder
-from tongguan.store.trouble import Unavailable, environment, unavailable, without_secret
+from tongguan.store.trouble import DISK_FULL, Unavailable, environment, unavailable, without_secret
 
 T = TypeVar("T")
 
@@ -64,8 +64,16 @@ class Database:
                 keepalives_idle=30,
             )
         except psycopg.OperationalError as error:
-            failed = unavailable(error)
-            raise Unavailable(f"{without_secret(self.url)}: {failed}") from error
+            failed = Unavailable(f"{without_secret(self.url)}: {unavailable(error)}")
+            raise self.explained(failed) from error
+
+    def explained(self, failed: Unavailable) -> Unavailable:
+        """``failed`` with what the embedded server's log says of it: a full disk, a crash."""
+        words = self._server.last_words() if self._server else None
+        if words is None or words in str(failed):
+            return failed
+        advice = f"{DISK_FULL}. " if "No space left" in words else ""
+        return Unavailable(f"{advice}{failed} (the database server says: {words})")
 
     @contextmanager
     def borrow(self) -> Iterator[psycopg.Connection]:
@@ -198,6 +206,8 @@ def transact(
     for attempt in range(1, attempts + 1):
         try:
             return _once(database, work, serializable)
+        except Unavailable as failed:
+            raise database.explained(failed) from failed.__cause__
         except psycopg.Error as error:
             if error.sqlstate not in _AGAIN or attempt == attempts:
                 raise

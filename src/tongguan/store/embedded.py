@@ -26,6 +26,7 @@ import pwd
 import re
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
@@ -39,7 +40,7 @@ from urllib.parse import quote
 import psycopg
 
 from tongguan.store.home import make_home
-from tongguan.store.trouble import Unavailable, environment
+from tongguan.store.trouble import DISK_FULL, Unavailable, environment
 
 VERSION = 18
 DATABASE = "tongguan"
@@ -50,8 +51,9 @@ _ACCOUNT = "pgserver"
 _SYSTEM = Path("/var/lib/tongguan")
 #: Longest path of a unix socket that every platform takes (Linux 108, macOS 104, with the NUL).
 _SOCKET_BYTES_MAX = 100
+_NO_SPACE = "No space left on device"
 _START_SECONDS = 600
-_STOP_SECONDS = 60
+_STOP_SECONDS = 30
 
 #: Written when the cluster is made; ALTER SYSTEM may change them. Durability stays at its defaults.
 SETTINGS: Mapping[str, str] = {
@@ -81,11 +83,21 @@ class Server:
     account: pwd.struct_passwd | None
     _users: int
     _owner: int
+    _log_seen: int = 0
 
     @property
     def url(self) -> str:
         """The address of our database, for psycopg and DATABASE_URL."""
         return _url(self.socket, DATABASE)
+
+    @property
+    def log(self) -> Path:
+        """The server's log. It holds no statements and no values."""
+        return self.cluster / "server.log"
+
+    def last_words(self) -> str | None:
+        """Why the server broke down since it was opened here, by its log; None if it did not."""
+        return _breakdown(self.log, self._log_seen)
 
     def release(self) -> None:
         """Lets go; stops the server if no process of ours uses it any more. May be called twice."""
@@ -120,6 +132,7 @@ def start(home: Path) -> Server:
                 cluster = _cluster(home, install, account)
                 socket = _socket(cluster, account)
                 server = Server(home, cluster, socket, install, account, users, os.getpid())
+                server._log_seen = _size(server.log)
                 _launch(server)
                 _ensure_database(server)
             except BaseException:
@@ -364,7 +377,7 @@ def _answers(socket: Path) -> bool:
     """Whether a server of ours takes connections at that socket; waits while it is starting."""
     if not (socket / f".s.PGSQL.{PORT}").exists():
         return False
-    until = time.monotonic() + _START_SECONDS
+    began = time.monotonic()
     while True:
         try:
             psycopg.connect(_url(socket, "postgres"), connect_timeout=5).close()
@@ -372,7 +385,8 @@ def _answers(socket: Path) -> bool:
             # Starting up, recovering or shutting down; any other answer is an answer.
             if not re.search("database system is|not yet accepting", str(error)):
                 return not re.search("refused|No such file", str(error))
-            if time.monotonic() > until:
+            patience = _STOP_SECONDS if "shutting down" in str(error) else _START_SECONDS
+            if time.monotonic() - began > patience:
                 return False
             time.sleep(0.05)
         else:
@@ -383,12 +397,13 @@ def _launch(server: Server) -> None:
     """Starts the server unless it answers; a crashed one recovers here."""
     if _answers(server.socket):
         return
-    log = server.cluster / "server.log"
+    # One that neither answers nor ends, as after a shutdown on a full disk, holds the cluster.
+    _stop_at_once(server)
     options = shlex.join(
         ["-h", "", "-p", str(PORT), "-k", str(server.socket), "-c", "logging_collector=off"]
     )
     words = ["start", "--wait", f"--timeout={_START_SECONDS}", f"--pgdata={server.cluster}"]
-    words += [f"--log={log}", f"--options={options}"]
+    words += [f"--log={server.log}", f"--options={options}"]
     # Backends that outlive a killed server finish their work first, and hold its memory so long.
     for pause in (0.1, 0.2, 0.5, 1, 2, 4, 8, 0):
         _drop_stale_pid(server)
@@ -397,13 +412,14 @@ def _launch(server: Server) -> None:
         except subprocess.CalledProcessError as error:
             if _answers(server.socket):
                 return
-            told = _last(log.read_text(errors="replace") if log.exists() else error.output)
+            told = _breakdown(server.log, server._log_seen, "FATAL: ") or _last(error.output)
             if not re.search("shared memory|lock file|in use", told):
                 break
             time.sleep(pause)
         else:
             return
-    raise Unavailable(f"the database server does not start ({log}): {told}")
+    advice = f"{DISK_FULL}. " if _NO_SPACE in told else ""
+    raise Unavailable(f"{advice}The database server does not start: {told} (log: {server.log})")
 
 
 def _drop_stale_pid(server: Server) -> None:
@@ -412,13 +428,17 @@ def _drop_stale_pid(server: Server) -> None:
     PostgreSQL itself removes it when no process has the number; after a restart of a machine or
     container another process of the same user often has, and then it would refuse to start.
     """
-    record = server.cluster / "postmaster.pid"
+    pid = _pid(server)
+    if pid and (command := _command(pid)) is not None and "postgres" not in command:
+        (server.cluster / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _pid(server: Server) -> int | None:
+    """The number in ``postmaster.pid``, whether or not that process is there."""
     try:
-        pid = int(record.read_text().split("\n", 1)[0])
+        return int((server.cluster / "postmaster.pid").read_text().split("\n", 1)[0])
     except (FileNotFoundError, ValueError):
-        return
-    if (command := _command(pid)) is not None and "postgres" not in command:
-        record.unlink(missing_ok=True)
+        return None
 
 
 def _command(pid: int) -> str | None:
@@ -445,12 +465,44 @@ def _ensure_database(server: Server) -> None:
 
 def _stop(server: Server) -> None:
     words = ["stop", "--wait", "--mode=fast", f"--timeout={_STOP_SECONDS}"]
-    # A server that is already gone is as good as one that we stopped.
-    with suppress(subprocess.CalledProcessError, OSError):
-        _run(server.install, server.account, "pg_ctl", *words, f"--pgdata={server.cluster}")
+    # One that broke down would hang in its shutdown: it cannot recover first, as on a full disk.
+    if server.last_words() is None:
+        with suppress(subprocess.CalledProcessError, OSError):
+            _run(server.install, server.account, "pg_ctl", *words, f"--pgdata={server.cluster}")
+    _stop_at_once(server)
     if server.socket != server.cluster:
         with suppress(OSError):
             server.socket.rmdir()
+
+
+def _stop_at_once(server: Server) -> None:
+    """Ends a stuck server of this cluster, like a power cut; nothing if there is none."""
+    pid = _pid(server)
+    if pid is None or "postgres" not in (_command(pid) or ""):
+        return
+    words = ["stop", "--wait", "--mode=immediate", "--timeout=10"]
+    with suppress(subprocess.CalledProcessError, OSError):
+        _run(server.install, server.account, "pg_ctl", *words, f"--pgdata={server.cluster}")
+        return
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _breakdown(log: Path, start: int, grave: str = "") -> str | None:
+    """The last line of the log, from that byte on, that tells of a breakdown (or matches grave)."""
+    if not log.exists():
+        return None
+    with log.open("rb") as file:
+        file.seek(max(start, _size(log) - 100_000))
+        lines = file.read().decode(errors="replace").splitlines()
+    for signs in (f"(PANIC|FATAL): .*{_NO_SPACE}", "PANIC: ", grave):
+        if signs and (found := [line for line in lines if re.search(signs, line)]):
+            return found[-1]
+    return None
 
 
 def _last(text: str) -> str:

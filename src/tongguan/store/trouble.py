@@ -15,9 +15,9 @@ class Unavailable(RuntimeError):  # noqa: N818 - a state of the world, not a mis
     """
 
 
-_DISK = "the disk is full: free some space, then run it again"
+DISK_FULL = "the disk is full: free some space, then run it again"
 _ADVICE_BY_STATE = {
-    "53100": _DISK,
+    "53100": DISK_FULL,
     "53200": "the database server is out of memory",
     "53300": "the database server has no free connection: raise max_connections",
     "25006": "the database is read-only: point --database or DATABASE_URL at the primary server",
@@ -43,7 +43,7 @@ _ADVICE_BY_CLASS = {
 #: A cancelled statement (lock or statement time-out) is the business of who set the time.
 _NOT_ENVIRONMENT = {"57014"}
 _ADVICE_BY_ERRNO = {
-    errno.ENOSPC: _DISK,
+    errno.ENOSPC: DISK_FULL,
     errno.EDQUOT: "the disk quota is used up: free some space, then run it again",
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied",
