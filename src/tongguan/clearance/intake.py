@@ -6,6 +6,7 @@ one before it is being recorded; libxml2 and Polars work outside the interpreter
 """
 
 import hashlib
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -120,7 +121,7 @@ def sources(paths: Iterable[Path]) -> list[Source]:
     found = []
     for path in paths:
         if not path.is_dir():
-            found.append(Source(path, path.name, path.stat().st_size))
+            found.append(Source(path, _text(path.name), path.stat().st_size))
             continue
         for file in sorted(path.rglob("*")):
             if (
@@ -129,8 +130,13 @@ def sources(paths: Iterable[Path]) -> list[Source]:
                 and (file.suffix.lower() not in NOT_MESSAGES)
             ):
                 name = file.relative_to(path).as_posix()
-                found.append(Source(file, name, file.stat().st_size))
+                found.append(Source(file, _text(name), file.stat().st_size))
     return found
+
+
+def _text(name: str) -> str:
+    r"""The name as text; bytes of it that are not UTF-8 are shown as \xNN."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def batches(found: Sequence[Source]) -> Iterator[list[Source]]:
@@ -248,18 +254,14 @@ def _checked(incoming: list[Incoming], repeated: list[tuple[str, str]], privacy:
             found.append(list_line_total(lines.join(heads.filter("valid"), on="case", how="semi")))
             heads = heads.with_columns(identity_valid=identity_valid())
         documents.append(_document_columns(kind, heads))
-        bodies[kind.name] = Body(
-            kind,
-            _private(heads, messages.message_type(type_).head_fields, privacy),
-            lines,
-        )
+        bodies[kind.name] = Body(kind, heads, lines)
     findings = f.together(found)
     frame = pl.concat([pl.DataFrame(schema=DOCUMENTS), *documents]).sort("case")
     bad = f.faulty(findings).with_columns(bad=pl.lit(value=True))
     frame = frame.join(bad, on="case", how="left", maintain_order="left").with_columns(
         valid=pl.col("valid") & pl.col("bad").is_null()
     )
-    return Batch(incoming, repeated, frame.drop("bad"), bodies, findings)
+    return Batch(incoming, repeated, frame.drop("bad"), _private(bodies, privacy), findings)
 
 
 _SPEC = "CEB specification 202205"
@@ -293,19 +295,28 @@ def _document_columns(kind: Kind, heads: pl.DataFrame) -> pl.DataFrame:
     ).cast(pl.Schema(DOCUMENTS), strict=False)
 
 
-def _private(
-    heads: pl.DataFrame, fields: tuple[messages.Field, ...], privacy: Privacy
-) -> pl.DataFrame:
-    """Replace each personal element by its mask, and put its keyed hash beside it."""
-    columns: list[pl.Series] = []
-    for field in fields:
-        if not field.personal:
-            continue
-        plain = heads.get_column(field.name).str.to_uppercase()
-        columns.append(privacy.digest(plain).alias(f"{field.name}_digest"))
-    return heads.with_columns(columns).with_columns(
-        messages.mask(pl.col(field.name)).alias(field.name) for field in fields if field.personal
-    )
+def _private(bodies: dict[str, Body], privacy: Privacy) -> dict[str, Body]:
+    """Replace each personal element by its mask, and put its keyed hash beside it.
+
+    The hashes of all columns are taken at once: a buyer stands in order, payment and list.
+    """
+    personal = [
+        (name, field.name)
+        for name, body in bodies.items()
+        for field in messages.message_type(body.kind.message).head_fields
+        if field.personal
+    ]
+    if not personal:
+        return bodies
+    columns = [bodies[kind].heads[name].str.to_uppercase().alias("") for kind, name in personal]
+    hashed = privacy.digest(pl.concat(columns))
+    frames = {name: body.heads for name, body in bodies.items()}
+    start = 0
+    for (kind, name), column in zip(personal, columns, strict=True):
+        mine = hashed.slice(start, column.len()).alias(f"{name}_digest")
+        frames[kind] = frames[kind].with_columns(mine, messages.mask(pl.col(name)).alias(name))
+        start += column.len()
+    return {name: Body(body.kind, frames[name], body.lines) for name, body in bodies.items()}
 
 
 IDENTITY_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
