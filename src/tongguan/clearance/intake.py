@@ -26,6 +26,8 @@ from tongguan.clearance.rules import list_line_total, order_total
 BATCH_BYTES = 32 << 20
 BATCH_FILES = 500
 BATCHES_AHEAD = 1
+KEY_MOST = 100
+"""Characters of a key that are kept: more than any lawful key has, less than an index can hold."""
 POSITIONS = 1000
 """``case`` of a document before it has an id: message × POSITIONS + position, ≤ 100 documents."""
 
@@ -281,18 +283,26 @@ def _document_columns(kind: Kind, heads: pl.DataFrame) -> pl.DataFrame:
         for name, pair in pairs.items()
         for place, side in enumerate("ab")
     }
-    return heads.select(
-        pl.col("case", "message", "position"),
-        kind=pl.lit(kind.number),
-        **columns,
-        order_no=element("orderNo"),
-        guid=element("guid"),
-        app_type=element("appType"),
-        app_status=element("appStatus"),
-        app_time=element("appTime"),
-        pre_no=element("preNo"),
-        valid="valid",
-    ).cast(pl.Schema(DOCUMENTS), strict=False)
+    return (
+        heads.select(
+            pl.col("case", "message", "position"),
+            kind=pl.lit(kind.number),
+            **columns,
+            order_no=element("orderNo"),
+            guid=element("guid"),
+            app_type=element("appType"),
+            app_status=element("appStatus"),
+            app_time=element("appTime"),
+            pre_no=element("preNo"),
+            valid="valid",
+        )
+        .with_columns(
+            pl.col(pl.String).exclude("app_type", "app_status").str.head(KEY_MOST),
+            # What no smallint holds is as good as absent: the document is refused for it.
+            pl.col("app_type", "app_status").cast(pl.Int16, strict=False),
+        )
+        .cast(pl.Schema(DOCUMENTS), strict=False)
+    )
 
 
 def _private(bodies: dict[str, Body], privacy: Privacy) -> dict[str, Body]:

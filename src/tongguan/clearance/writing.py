@@ -213,7 +213,13 @@ def write_findings(
     frame = f.with_codes(findings).join(
         message_of, left_on="case", right_on="doc", maintain_order="left"
     )
-    store.copy(conn, "finding", frame.rename({"case": "document_id"}).select(*FINDING_COLUMNS))
+    _copy_findings(conn, frame.rename({"case": "document_id"}))
+
+
+def _copy_findings(conn: psycopg.Connection, frame: pl.DataFrame) -> None:
+    # A line may call itself any number: one that no integer holds is shown as a value only.
+    number = pl.col("gnum").cast(pl.Int32, strict=False)
+    store.copy(conn, "finding", frame.with_columns(number).select(*FINDING_COLUMNS))
 
 
 FINDING_COLUMNS = (
@@ -250,7 +256,7 @@ def write_message_findings(
         }
         frame = f.with_codes(pl.DataFrame(rows, schema=schema))
         frame = frame.with_columns(document_id=pl.lit(None, dtype=pl.Int64))
-        store.copy(conn, "finding", frame.select(*FINDING_COLUMNS))
+        _copy_findings(conn, frame)
 
 
 def _expect(rows: int, expected: int) -> None:
