@@ -214,7 +214,6 @@ def _kept(good: pl.DataFrame, settings: Settings) -> Round:
 
 def _write(conn: psycopg.Connection, part: Round, batch_id: int) -> None:
     """A round's state, so that the next round can read it."""
-    writing.write_superseded(conn, part.superseded)
     events = pl.concat([steps.none(), *part.events])
     invt = pl.concat([pl.DataFrame(schema=_INVT), *part.invt])
     writing.write_documents(conn, part.documents, events, invt, batch_id)

@@ -34,12 +34,11 @@ RECEIVED_AT_ONCE = (KINDS["waybill-status"].number, KINDS["delivery"].number)
 class Round:
     """What one round writes.
 
-    documents: the new documents with ``current``. superseded: ids that are current no more.
+    documents: the new documents with ``current``.
     invt: id, invt_no of lists received.
     """
 
     documents: pl.DataFrame
-    superseded: list[int] = field(default_factory=list)
     events: list[pl.DataFrame] = field(default_factory=list)
     findings: list[pl.DataFrame] = field(default_factory=list)
     invt: list[pl.DataFrame] = field(default_factory=list)
@@ -181,7 +180,7 @@ def run(
     """Take the documents of one round, and decide what they complete. met: as from ``rounds``."""
     taken = accept(fresh, met)
     fresh = fresh.join(taken.documents, on="doc", maintain_order="left")
-    part = Round(fresh, superseded=taken.superseded, findings=[taken.findings])
+    part = Round(fresh, findings=[taken.findings])
     refusals = texts.refusals(taken.findings)
     accepted = fresh.filter("accepted").with_columns(info=texts.acceptance())
     refused = fresh.filter(~pl.col("accepted")).join(refusals, left_on="doc", right_on="case")
@@ -197,8 +196,9 @@ def run(
         at=pl.lit(settings.at_ms, dtype=pl.Int64),
         arrival="case",
     ).select(*dossier.LIFE)
+    # Before anything is matched: a document that was just deleted belongs to no list.
+    writing.write_superseded(conn, taken.superseded)
     lists = dossier.touched_lists(conn, life)
-    lists = lists.filter(~pl.col("id").is_in(taken.superseded))
     decide_lists(conn, part, lists, life, bodies, settings, batch_id)
     at_once = life.filter(pl.col("kind").is_in(RECEIVED_AT_ONCE))
     part.events.append(steps.on(at_once, 1, ACCEPTED, RECEIVED, settings.at_ms))

@@ -13,7 +13,7 @@ from io import StringIO
 from itertools import islice
 from operator import itemgetter
 from threading import get_ident
-from typing import Any, cast
+from typing import Any
 
 from lxml import etree
 
@@ -25,16 +25,17 @@ from tongguan.messages.parsed import Limits, Parsed
 Fault = tuple[str, str | None, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Shape:
     """Where the fields stand among the children of an element, and what is wrong with these.
 
-    ``probes`` are the (place, tag) on both sides of every gap. Among elements that are in order,
-    how many fields were left out before a place can only grow from place to place: two shapes of
-    equal length that agree at the probes are the same.
+    ``places`` has the place of each field, −1 where it is absent. ``probes`` are the (place, tag)
+    on both sides of every gap. Among elements that are in order, how many fields were left out
+    before a place can only grow from place to place: two shapes of equal length that agree at the
+    probes are the same.
     """
 
-    getter: "itemgetter[Any]"
+    places: tuple[int, ...]
     full: bool
     faults: tuple[Fault, ...]
     probes: tuple[tuple[int, str], ...]
@@ -43,8 +44,7 @@ class Shape:
         """The texts of the children in the order of the fields; None for absent ones."""
         if self.full:
             return tuple(texts)
-        picked: tuple[str | None, ...] = self.getter([*texts, None])
-        return picked
+        return tuple(texts[place] if place >= 0 else None for place in self.places)
 
 
 @lru_cache(maxsize=4096)
@@ -69,7 +69,7 @@ def shape_of(name: str, edition: str, part: str, tags: tuple[str, ...]) -> Shape
                 faults.append((f"before {fields[last].name}", "after it", name))
             last = max(last, rank)
     full = places == list(range(len(fields))) and len(tags) == len(fields)
-    return Shape(itemgetter(*places), full, tuple(faults[:50]), _probes(places, tags))
+    return Shape(tuple(places), full, tuple(faults[:50]), _probes(places, tags))
 
 
 def _probes(places: list[int], tags: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
@@ -91,7 +91,7 @@ _DTD_CHILDREN = 200
 #: Counted in C. Elements that stand inside a value would each be an error of the DTD.
 _elements = etree.XPath("count(//*)")
 _TOLD, _TOLD_IN_ALL = 50, 2000
-_Rows = list[Sequence[str | None]]
+_Rows = list[list[str | None]]
 
 
 def local_name(element: etree._Element) -> str:
@@ -119,17 +119,18 @@ class Columns:
         self.lines_most = (kind.lines_most or limits.endless) if kind.line else 0
         self.head_tag = f"{{{kind.namespace}}}{kind.head}"
         self.line_tag = f"{{{kind.namespace}}}{kind.line}"
-        self.heads: _Rows = []
-        self.lines: _Rows = []
+        self.heads: list[tuple[str | None, ...]] = []
+        self.lines: list[tuple[str | None, ...]] = []
         self.positions: list[int] = []
         self.told: dict[int, int] = {}
 
     def read(self, documents: list[etree._Element], rest: list[etree._Element]) -> None:
         head_fields, line_fields = self.kind.head_fields, self.kind.line_fields
-        if not self._in_order(documents, rest):
-            self.positions = []
-            for position, document in enumerate(documents):
-                self._slow(position, document)
+        if self._in_order(documents, rest):
+            return
+        self.positions = []
+        for position, document in enumerate(documents):
+            self._slow(position, document)
         self.parsed.heads = _transpose(head_fields, self.heads)
         if self.kind.line:
             columns: dict[str, list[Any]] = {**_transpose(line_fields, self.lines)}
@@ -170,40 +171,43 @@ class Columns:
                 return False
         finally:
             self.root.extend(rest)
-        self.heads = self._rows(heads, self.kind.head)
-        self.lines = self._rows(lines, self.kind.line or "")
+        self.parsed.heads = self._by_position(heads, self.kind.head)
+        if self.kind.line:
+            found: dict[str, list[Any]] = {**self._by_position(lines, self.kind.line)}
+            self.parsed.lines = {**found, "#position": self.positions}
         return True
 
-    def _rows(self, elements: list[etree._Element], part: str) -> _Rows:
-        """Values of elements that are known to be in order but may lack optional ones.
+    def _by_position(
+        self, elements: list[etree._Element], part: str
+    ) -> dict[str, list[str | None]]:
+        """Columns of elements that are known to be in order but may lack optional ones.
 
         Of those with as many children, a shape seen before is the right one if the names at its
-        probes are.
+        probes are. Elements of one shape are turned into columns together.
         """
-        if not elements:
-            return []
-        size = len(self.kind.fields(part))
+        fields = self.kind.fields(part)
         known: dict[int, list[Shape]] = {}
-        rows: _Rows = []
-        for element in elements:
-            if len(element) == size:
-                rows.append([one.text for one in element])
-                continue
-            children = list(element)
-            for shape in known.setdefault(len(children), []):
-                for place, tag in shape.probes:
-                    if children[place].tag != tag:
-                        break
-                else:
+        groups: dict[Shape | None, tuple[list[int], _Rows]] = {}
+        for place, element in enumerate(elements):
+            size = len(element)
+            shape = None
+            if size != len(fields):
+                shape = self._shape(element, part, known.setdefault(size, []))
+            places, rows = groups.setdefault(shape, ([], []))
+            places.append(place)
+            rows.append([one.text for one in element])
+        return _columns(fields, list(groups.items()), len(elements))
+
+    def _shape(self, element: etree._Element, part: str, known: list[Shape]) -> Shape:
+        for shape in known:
+            for place, tag in shape.probes:
+                if element[place].tag != tag:
                     break
             else:
-                tags = tuple([one.tag for one in children])
-                shape = shape_of(self.kind.type, self.kind.edition, part, tags)
-                known[len(children)].insert(0, shape)
-            texts: list[str | None] = [one.text or _EMPTY for one in children]
-            texts.append(None)
-            rows.append(shape.getter(texts))
-        return rows
+                return shape
+        tags = tuple([one.tag for one in element])
+        known.insert(0, shape_of(self.kind.type, self.kind.edition, part, tags))
+        return known[0]
 
     # The rest reads documents by name and reports what is wrong with them.
 
@@ -271,7 +275,7 @@ class Columns:
             if len(one):
                 name = local_name(one)
                 self._fault(position, ("text only", "elements inside it", name), place)
-        return shape.pick([one.text or _EMPTY for one in children])
+        return shape.pick([one.text or "" for one in children])
 
     def _stray(
         self,
@@ -307,25 +311,44 @@ class Columns:
         )
 
 
-#: Stands for an empty element while rows are read by name, where None means an absent one.
-_EMPTY = ""
-
-
 def _transpose(
-    fields: tuple[Field, ...], rows: list[Sequence[str | None]]
+    fields: tuple[Field, ...], rows: list[tuple[str | None, ...]]
 ) -> dict[str, list[str | None]]:
-    """Rows to columns. Rows read by position (lists) have None for an empty element."""
+    """Rows that were read by name to columns."""
     if not rows:
         return {one.name: [] for one in fields}
-    if all(type(row) is list for row in rows):
-        columns = {}
-        for one, column in zip(fields, zip(*rows, strict=True), strict=True):
-            columns[one.name] = [text or "" for text in column] if None in column else list(column)
-        return cast(dict[str, list[str | None]], columns)
-    whole = [[text or "" for text in row] if type(row) is list else row for row in rows]
     return {
-        one.name: list(column) for one, column in zip(fields, zip(*whole, strict=True), strict=True)
+        one.name: list(column) for one, column in zip(fields, zip(*rows, strict=True), strict=True)
     }
+
+
+def _columns(
+    fields: tuple[Field, ...],
+    groups: list[tuple[Shape | None, tuple[list[int], _Rows]]],
+    count: int,
+) -> dict[str, list[str | None]]:
+    """Rows that were read by position, grouped by shape, to columns in the order they stood in.
+
+    Read so, an empty element is None; an absent one has no place in its group.
+    """
+    columns: list[list[str | None]] = [[] for _ in fields]
+    for shape, (_, rows) in groups:
+        found = list(zip(*rows, strict=True))
+        places = range(len(fields)) if shape is None else shape.places
+        for column, place in zip(columns, places, strict=True):
+            if place < 0:
+                column += [None] * len(rows)
+            elif None in found[place]:
+                column += [text or "" for text in found[place]]
+            else:
+                column += found[place]
+    if len(groups) > 1:
+        stood = [place for _, (places, _) in groups for place in places]
+        back = sorted(range(count), key=stood.__getitem__)
+        if count > 1:
+            sort = itemgetter(*back)
+            columns = [list(sort(column)) for column in columns]
+    return {one.name: column for one, column in zip(fields, columns, strict=True)}
 
 
 _Spaces = tuple[tuple[str, str], ...]
