@@ -18,6 +18,7 @@ from typing import Any
 import polars as pl
 
 from tongguan import clearance, codes, messages, store
+from tongguan.clearance import report
 from tongguan.clearance.kinds import KINDS
 
 NOON = "2022-06-01T12:00:00+08:00"
@@ -445,16 +446,21 @@ class Window:
         run = clearance.clear(
             self.database, self.vault, found, self.settings(at, registry), receipts_folder=out
         )
-        report = self.folder / f"report{self.runs}.jsonl"
+        lines = self.folder / f"report{self.runs}.jsonl"
         with self.database.borrow() as conn:
-            clearance.finish(conn, run, report, 30)
-        told = [json.loads(line) for line in report.read_text("utf-8").splitlines()]
+            clearance.finish(conn, run, lines, 30)
+        told = [json.loads(line) for line in lines.read_text("utf-8").splitlines()]
         written = [(file.name, file.read_bytes()) for file in sorted(out.glob("*"))]
         return Cleared(run, told, written)
 
     def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
         with self.database.connect(autocommit=True) as conn:
             return conn.execute(sql, params or None).fetchall()
+
+    def lines(self, digests: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+        """The report lines of messages (name, digest) as they stand now, in this order."""
+        with self.database.borrow() as conn:
+            return list(report.lines(conn, digests))
 
     def status(self, paper: Paper) -> list[tuple[int, bool]]:
         """(status, current) of every document of that key, oldest first."""
