@@ -40,8 +40,24 @@ SENDERS: dict[str, tuple[str, ...]] = {
 """Whose document it is: these companies may send it, or whoever holds a mandate of the first."""
 
 
-def named(documents: pl.DataFrame, bodies: dict[str, Body]) -> pl.DataFrame:
-    """Every company the valid documents name (registry.PARTIES), in order of arrival."""
+def pairs(bodies: dict[str, Body]) -> pl.DataFrame:
+    """The companies the documents name, each with the role it is named in: code, role."""
+    frames = [
+        bodies[kind].heads.select(code=pl.col(code).unique(), role=pl.lit(role))
+        for kind, roles in ROLES.items()
+        if kind in bodies
+        for code, _, role in roles
+    ]
+    return pl.concat([pl.DataFrame(schema=registry.PAIRS), *frames]).drop_nulls().unique()
+
+
+def mentions(
+    documents: pl.DataFrame, bodies: dict[str, Body], wanted: pl.DataFrame
+) -> pl.DataFrame:
+    """Where valid documents name the wanted companies (registry.PARTIES), in order of arrival.
+
+    wanted: code, role.
+    """
     valid = documents.filter("valid").select("doc")
     frames = [
         bodies[kind]
@@ -54,6 +70,7 @@ def named(documents: pl.DataFrame, bodies: dict[str, Body]) -> pl.DataFrame:
             code=code,
             name=name if name else pl.lit(None, dtype=pl.String),
         )
+        .join(wanted, on=["code", "role"], how="semi")
         for kind, roles in ROLES.items()
         if kind in bodies
         for code, name, role in roles
@@ -63,12 +80,16 @@ def named(documents: pl.DataFrame, bodies: dict[str, Body]) -> pl.DataFrame:
     )
 
 
-def party_unknown(unknown: registry.Unknown, *, opened: bool) -> pl.DataFrame:
-    """party.unknown: an error in a closed registry; in an open one a warning, once a company."""
-    mentions = unknown.first if opened else unknown.every
+def party_unknown(named: pl.DataFrame, *, opened: bool) -> pl.DataFrame:
+    """party.unknown: an error in a closed registry; in an open one a warning, once a company.
+
+    named: mentions of companies that are not filed.
+    """
+    if opened:
+        named = named.unique(["code", "role"], keep="first", maintain_order=True)
     expected = "a company filed as {}" + (" (now filed provisionally)" if opened else "")
     return f.shaped(
-        mentions.select(
+        named.select(
             "document",
             "field",
             case="doc",

@@ -173,15 +173,15 @@ def _form_findings(
     """What is wrong with the form of documents and with who is named in them (case = doc)."""
     ids = documents.select("case", "doc")
     found = batch.findings.join(ids, on="case", maintain_order="left")
-    unknown = registry.unknown(conn, parties.named(documents, bodies))
     opened = settings.registry == "open"
-    about = [
-        f.shaped(found.drop("case").rename({"doc": "case"})),
-        parties.party_unknown(unknown, opened=opened),
-    ]
-    if opened:
-        registry.file_provisionally(conn, unknown.first, settings.at_ms)
-    else:
+    about = [f.shaped(found.drop("case").rename({"doc": "case"}))]
+    unfiled = registry.unfiled(conn, parties.pairs(bodies))
+    if unfiled.height:
+        named = parties.mentions(documents, bodies, unfiled)
+        about.append(parties.party_unknown(named, opened=opened))
+        if opened:
+            registry.file_provisionally(conn, named, settings.at_ms)
+    if not opened:
         senders = [message.parsed.transfer.get("copCode") for message in batch.incoming]
         sent = pl.DataFrame({"sender": senders}, schema={"sender": pl.String}).with_row_index(
             "message"

@@ -5,7 +5,6 @@ it. Source: GACC notices 2018-194 and 2018-219 (platforms, payment and logistics
 domestic agents of sellers register with customs before they transmit data).
 """
 
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -45,32 +44,22 @@ PARTIES: dict[str, Any] = {
 """A company as a document names it: in which document and element, in what role."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """Parties that are not filed in their role.
-
-    every: each mention (PARTIES). first: of each company and role only the first mention.
-    """
-
-    every: pl.DataFrame
-    first: pl.DataFrame
+PAIRS: dict[str, Any] = {"code": pl.String, "role": pl.String}
 
 
-def unknown(conn: psycopg.Connection, parties: pl.DataFrame) -> Unknown:
-    """Which of the named parties the registry does not know. parties: PARTIES, by arrival."""
-    named = parties.filter(pl.col("code").is_not_null())
-    pairs = named.select("code", "role").unique().sort("code", "role")
-    sql = """SELECT c.code, c.role FROM unnest(%(code)s::text[], %(role)s::text[]) AS k(code, role)
-        JOIN company c ON c.code = k.code AND c.role = k.role"""
-    params = {"code": pairs["code"].to_list(), "role": pairs["role"].to_list()}
-    filed = store.fetch(conn, sql, params, {"code": pl.String, "role": pl.String})
-    every = named.join(filed, on=["code", "role"], how="anti", maintain_order="left")
-    return Unknown(every, every.unique(["code", "role"], keep="first", maintain_order=True))
+def unfiled(conn: psycopg.Connection, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Those of the (code, role) pairs that the registry does not know."""
+    if pairs.is_empty():
+        return pairs
+    source, values = store.unnest("k", pairs.select("code", "role"))
+    sql = f"SELECT code, role FROM {source} JOIN company USING (code, role)"
+    return pairs.join(store.fetch(conn, sql, values, PAIRS), on=["code", "role"], how="anti")
 
 
 def file_provisionally(conn: psycopg.Connection, parties: pl.DataFrame, at_ms: int) -> None:
-    """File companies in a role without an examination. parties: PARTIES, at: ms since 1970."""
-    rows = parties.sort("code", "role").select("code", "role", "name")
+    """File companies without an examination, by their first mention. parties: PARTIES."""
+    rows = parties.unique(["code", "role"], keep="first", maintain_order=True)
+    rows = rows.sort("code", "role").select("code", "role", "name")
     if rows.is_empty():
         return
     columns = {name: rows[name].to_list() for name in rows.columns}
