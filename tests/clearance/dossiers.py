@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from tongguan import clearance, codes, messages, store
-from tongguan.clearance import report
+from tongguan.clearance import record, report
 from tongguan.clearance.kinds import KINDS
 
 NOON = "2022-06-01T12:00:00+08:00"
@@ -315,6 +316,51 @@ def signed_for(no: int = 1) -> Paper:
     return Paper("waybill-status", head, (), CARRIER)
 
 
+def _about(kind: str, no: int, letter: str, buyer: Buyer) -> Paper:
+    """What a cancellation and a return say of the list of parcel ``no``; its number unknown."""
+    head = (
+        _base(kind)
+        | _buyer(buyer)
+        | _firm("ebp", PLATFORM)
+        | _firm("ebc", SELLER)
+        | _firm("logistics", CARRIER)
+        | _firm("agent", AGENT)
+        | {
+            "customsCode": "2992",
+            "orderNo": order_no(no),
+            "logisticsNo": f"L{no:07d}",
+            "copNo": f"{letter}{no:07d}",
+            "invtNo": "000000000000000000",
+            "reason": "不要了",
+        }
+    )
+    head.pop("currency")
+    return Paper(kind, head, (), AGENT)
+
+
+def cancellation(no: int = 1, *, buyer: Buyer = ANNA, **elements: str | None) -> Paper:
+    """The declarant's cancellation of the list of parcel ``no``."""
+    return _about("cancellation", no, "X", buyer).but(**elements)
+
+
+def returned(
+    no: int = 1,
+    *,
+    buyer: Buyer = ANNA,
+    items: Sequence[Item] = (MILK,),
+    part: Sequence[str] = (),
+    **elements: str | None,
+) -> Paper:
+    """The declarant's return of parcel ``no``: whole, or ``part``: a quantity a line, "" none."""
+    quantities = part or [item.qty for item in items]
+    lines = tuple(
+        {"gnum": str(n), "gcode": item.gcode, "gname": item.name, "qty": qty, "unit": item.unit}
+        for n, (item, qty) in enumerate(zip(items, quantities, strict=True), 1)
+        if qty
+    )
+    return replace(_about("return", no, "R", buyer), lines=lines).but(**elements)
+
+
 def arrival(no: int = 1) -> Paper:
     """The site operator's list of what arrived."""
     head = {
@@ -389,6 +435,7 @@ class Cleared:
     def one(self, kind: str, no: int | None = None) -> dict[str, Any]:
         """The one report line of a kind (of parcel ``no``)."""
         letter = {"order": "O", "payment": "T", "waybill": "L", "inventory": "O"}
+        letter |= {"cancellation": "X", "return": "R"}
         [line] = self.all(kind, None if no is None else f"{letter.get(kind, 'C')}{no:07d}")
         return line
 
@@ -419,9 +466,11 @@ class Window:
     runs: int = 0
     files: dict[str, bytes] = field(default_factory=dict)
 
-    def settings(self, at: str = NOON, registry: str = "open") -> clearance.Settings:
+    def settings(
+        self, at: str = NOON, registry: str = "open", arrivals: str = "assumed"
+    ) -> clearance.Settings:
         moment = datetime.fromisoformat(at)
-        return clearance.settings(self.database, moment, "ignored", registry)
+        return clearance.settings(self.database, moment, "ignored", registry, arrivals)
 
     def write(self, files: Sequence[bytes]) -> list[clearance.Source]:
         self.runs += 1
@@ -436,6 +485,7 @@ class Window:
         *papers: Paper | bytes,
         at: str = NOON,
         registry: str = "open",
+        arrivals: str = "assumed",
         cut: bool = False,
         receipts: Path | None = None,
     ) -> Cleared:
@@ -444,7 +494,11 @@ class Window:
         found = self.write(files if cut else packed(papers))
         out = receipts or self.folder / f"out{self.runs}"
         run = clearance.clear(
-            self.database, self.vault, found, self.settings(at, registry), receipts_folder=out
+            self.database,
+            self.vault,
+            found,
+            self.settings(at, registry, arrivals),
+            receipts_folder=out,
         )
         lines = self.folder / f"report{self.runs}.jsonl"
         with self.database.borrow() as conn:
@@ -452,6 +506,16 @@ class Window:
         told = [json.loads(line) for line in lines.read_text("utf-8").splitlines()]
         written = [(file.name, file.read_bytes()) for file in sorted(out.glob("*"))]
         return Cleared(run, told, written)
+
+    def arrive(self, key: str, at: str) -> list[dict[str, Any]]:
+        """Report lines, with events, of what is on site now under a number."""
+        work = partial(record.arrive, key=key, settings=self.settings(at))
+        _, ids = store.transact(self.database, work)
+        with self.database.borrow() as conn:
+            return report.document_lines(conn, ids)
+
+    def sweep(self, at: str) -> None:
+        store.transact(self.database, partial(record.sweep, settings=self.settings(at)))
 
     def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
         with self.database.connect(autocommit=True) as conn:

@@ -9,7 +9,7 @@ from dossiers import Window, inventory, order, parcel, payment
 from psycopg.errors import CheckViolation
 
 from tongguan import codes
-from tongguan.clearance.transitions import is_legal, legal_steps, transitions
+from tongguan.clearance.transitions import cancellable, is_legal, legal_steps, transitions
 
 STATUSES = (-621004, -1, 0, 1, 2, 3, 100, 120, 300, 399, 400, 500, 600, 700, 800, 899)
 ROAD = [(0, 2), (2, 120), (120, 399), (399, 800), (800, 899)]
@@ -20,7 +20,12 @@ def test_the_table_is_what_the_procedure_says() -> None:
     assert set(ROAD) < legal_steps("inventory")
     side = {(0, 1), (0, -1), (2, 100), (120, 300), (120, 500), (300, 500), (300, 399), (300, 100)}
     side |= {(500, 399), (500, 100), (399, 400), (400, 800)}
-    assert legal_steps("inventory") == set(ROAD) | side
+    withdrawn = {(120, 100), (399, 100), (400, 100)}
+    assert legal_steps("inventory") == set(ROAD) | side | withdrawn
+    assert cancellable() == {2, 120, 300, 399, 400, 500}
+    about = {(0, 1), (0, 2), (0, -1), (2, 100), (2, 120), (120, 399)}
+    assert legal_steps("cancellation") == about
+    assert legal_steps("return") == about | {(399, 899), (399, 100)}
     for kind in ("order", "payment", "waybill"):
         assert legal_steps(kind) == {(0, 1), (0, 2), (0, -1), (2, 120)}
 

@@ -246,13 +246,104 @@ CREATE TABLE policy_version (
 );
 """
 
+AFTER_RELEASE = """
+ALTER TABLE event DROP CONSTRAINT event_is_a_legal_transition;
+ALTER TABLE event ADD CONSTRAINT event_is_a_legal_transition
+    CHECK (kind::bigint * 1000000 + before * 1000 + greatest(after, -1) IN ({legal}));
+
+-- Every debit and credit of a buyer's year with its list; by_id: the document that gave it back.
+CREATE TABLE allowance_entry (
+    buyer text NOT NULL,
+    year smallint NOT NULL,
+    document_id bigint NOT NULL,
+    at bigint NOT NULL,
+    fen bigint NOT NULL CHECK (fen > 0),
+    what text NOT NULL CHECK (what IN ('use', 'restore')),
+    by_id bigint CHECK ((by_id IS NULL) = (what = 'use')),
+    batch_id bigint NOT NULL
+);
+INSERT INTO allowance_entry (buyer, year, document_id, at, fen, what, batch_id)
+    SELECT t.buyer, extract(year FROM t.day), t.document_id, b.at, t.counted_fen, 'use', b.id
+    FROM decision t JOIN batch b ON b.id = t.batch_id WHERE t.counted_fen > 0;
+CREATE INDEX allowance_entry_buyer ON allowance_entry (buyer, year);
+CREATE TRIGGER allowance_entry_never_changes BEFORE UPDATE OR DELETE ON allowance_entry
+    FOR EACH STATEMENT EXECUTE FUNCTION never_changes();
+
+CREATE INDEX decision_waybill ON decision (waybill_id);
+
+CREATE TABLE cancelled (
+    list_id bigint PRIMARY KEY,
+    cancellation_id bigint NOT NULL,
+    batch_id bigint NOT NULL
+);
+
+-- What an approved return may rely on: the days are those of the law at its application.
+CREATE TABLE return_case (
+    document_id bigint PRIMARY KEY,
+    list_id bigint NOT NULL,
+    released date NOT NULL,
+    arrive_by date NOT NULL,
+    batch_id bigint NOT NULL
+);
+CREATE INDEX return_case_list ON return_case (list_id);
+CREATE INDEX document_return_waiting ON document (id) WHERE kind = 625 AND status = 399;
+
+CREATE TABLE return_exchange (
+    return_id bigint PRIMARY KEY,
+    order_no text NOT NULL
+);
+CREATE INDEX return_exchange_order ON return_exchange (order_no);
+
+-- A line of a list: declared, applied for (approved returns), back on site.
+CREATE TABLE return_balance (
+    list_id bigint NOT NULL,
+    gnum integer NOT NULL,
+    whole numeric(19,5) NOT NULL,
+    asked numeric(19,5) NOT NULL,
+    arrived numeric(19,5) NOT NULL,
+    PRIMARY KEY (list_id, gnum),
+    CONSTRAINT return_within_the_line CHECK (0 <= arrived AND arrived <= asked AND asked <= whole)
+);
+
+-- What came back with goods that arrived: their share of the line of the list.
+CREATE TABLE return_amount (
+    document_id bigint NOT NULL,
+    list_id bigint NOT NULL,
+    gnum integer NOT NULL,
+    qty numeric(19,5) NOT NULL,
+    basis_fen bigint NOT NULL,
+    duty_fen bigint NOT NULL,
+    consumption_fen bigint NOT NULL,
+    vat_fen bigint NOT NULL,
+    parcel_tax_fen bigint NOT NULL,
+    batch_id bigint NOT NULL,
+    PRIMARY KEY (document_id, gnum)
+);
+CREATE INDEX return_amount_list ON return_amount (list_id);
+CREATE TRIGGER return_amount_never_changes BEFORE UPDATE OR DELETE ON return_amount
+    FOR EACH STATEMENT EXECUTE FUNCTION never_changes();
+
+-- Work not done yet: a parcel that arrived (711) or was signed for (513) before its list got there.
+CREATE TABLE early (
+    kind smallint NOT NULL,
+    way_a text NOT NULL,
+    way_b text NOT NULL,
+    at bigint NOT NULL,
+    PRIMARY KEY (way_b, way_a, kind)
+);
+"""
+
 COLUMN_TYPES = {"decimal": "numeric(19,5)", "integer": "bigint"}
 """Of the catalogue's kinds of value; all others are text."""
 
 
-def legal_numbers() -> str:
-    """The transition table as numbers: kind·10⁶ + before·10³ + after (−1: any below 0)."""
-    packed = (KINDS[t.kind].number * 1_000_000 + t.before * 1000 + t.after for t in transitions())
+def legal_numbers(step: int) -> str:
+    """The transition table as of a step: kind·10⁶ + before·10³ + after (−1: any below 0)."""
+    packed = (
+        KINDS[t.kind].number * 1_000_000 + t.before * 1000 + t.after
+        for t in transitions()
+        if t.since <= step
+    )
     return ", ".join(str(number) for number in sorted(packed))
 
 
@@ -293,8 +384,9 @@ def body_tables(kind: Kind) -> str:
 def steps() -> list[str]:
     """The numbered steps of this room; a step that has been released is never edited."""
     return [
-        LIFE.format(legal=legal_numbers()),
+        LIFE.format(legal=legal_numbers(1)),
         GUARDS,
         DECISION,
         "".join(body_tables(kind) for kind in KINDS.values()),
+        AFTER_RELEASE.format(legal=legal_numbers(5)),
     ]

@@ -25,7 +25,9 @@ from tongguan.clearance.writing import numbers
 
 RETURNS_MOST = 100
 OWN = frozenset({"guid", "preNo", "invtNo", "returnStatus", "returnTime", "returnInfo"})
-"""Elements of a receipt that the window fills; the others echo the document."""
+"""Elements of a receipt that the window fills; the others echo the document.
+
+A cancellation and a return name a list: their receipts repeat its invtNo as they gave it."""
 ORIGINAL_MOST = 200_000
 """Characters of a refused message that its CEB900 quotes."""
 FORMAT = "message.format"
@@ -58,10 +60,11 @@ def receipt_type(kind: Kind) -> messages.MessageType:
 def echoed(kind: Kind) -> tuple[str, ...]:
     """Elements of the document that its receipt repeats."""
     own = {field.name for field in messages.message_type(kind.message).head_fields}
+    filled = OWN if kind == KINDS["inventory"] else OWN - {"invtNo"}
     return tuple(
         field.name
         for field in receipt_type(kind).head_fields
-        if field.name not in OWN and field.name in own
+        if field.name not in filled and field.name in own
     )
 
 
@@ -126,15 +129,16 @@ def _returns(
     echo = dossier.body_heads(conn, kind.name, ids, echoed(kind), bodies).drop("case")
     mine = mine.join(echo, left_on="document_id", right_on="id", how="left", maintain_order="left")
     type_ = receipt_type(kind)
-    invt = pl.col("invt_no") if kind == KINDS["inventory"] else pl.lit(None, dtype=pl.String)
     own: dict[str, pl.Expr | pl.Series] = {
         "guid": pl.Series(guids(mine.height), dtype=pl.String),
         "preNo": pl.col("pre_no"),
-        "invtNo": pl.when(pl.col("after") >= RECEIVED_BY_CUSTOMS).then(invt),
         "returnStatus": pl.col("after").cast(pl.String),
         "returnTime": return_time(),
         "returnInfo": pl.coalesce("info", _standard()),
     }
+    if kind == KINDS["inventory"]:
+        numbered = pl.max_horizontal("before", "after") >= RECEIVED_BY_CUSTOMS
+        own["invtNo"] = pl.when(numbered).then("invt_no")
     known = set(mine.columns)
     filled = mine.with_columns(
         _fitting(own.get(f.name, pl.col(f.name) if f.name in known else pl.lit(None)), f)

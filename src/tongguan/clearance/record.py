@@ -12,12 +12,13 @@ from typing import Any
 import polars as pl
 import psycopg
 
+from tongguan.clearance import arrivals, parties, receipts, returns, steps, texts, writing
 from tongguan.clearance import findings as f
-from tongguan.clearance import parties, receipts, steps, texts, writing
 from tongguan.clearance.dossier import LIFE, ready_lists
 from tongguan.clearance.intake import DOCUMENTS, POSITIONS, Batch, Body
 from tongguan.clearance.kinds import KINDS
-from tongguan.clearance.rounds import Round, decide_lists, expired, rounds, run
+from tongguan.clearance.round import Round
+from tongguan.clearance.rounds import decide_lists, expired, reuse_ms, rounds, run
 from tongguan.clearance.settings import Settings
 from tongguan.clearance.steps import DECLARED, DRAFT, SAVED
 from tongguan.clearance.writing import numbers
@@ -74,19 +75,52 @@ def record(conn: psycopg.Connection, batch: Batch, settings: Settings, seal: Sea
 
 
 def sweep(conn: psycopg.Connection, settings: Settings) -> Recorded:
-    """Decide waiting lists that are complete; refuse those whose match window has ended."""
+    """Decide waiting lists that are complete; refuse those whose match window has ended.
+
+    What was told of parcels before their lists were that far has its effect; approved returns
+    whose goods never came have none.
+    """
     [batch_id] = numbers(conn, "batch_id", 1)
     writing.write_batch(conn, batch_id, settings)
     none_new = pl.DataFrame(schema=_DOCUMENTS)
     ready = Round(none_new)
     nobody = pl.DataFrame(schema=LIFE)
-    decide_lists(conn, ready, ready_lists(conn), nobody, {}, settings, batch_id)
+    lists = ready_lists(conn)
+    decide_lists(conn, ready, lists, nobody, {}, settings, batch_id)
+    told = arrivals.kept(conn, reuse_ms(settings))
+    arrivals.apply(conn, ready, lists, told, settings)
     _write(conn, ready, batch_id)
     late = expired(conn, settings)
     late.documents = none_new
+    returns.overdue(conn, late, settings)
     _write(conn, late, batch_id)
-    told = _tell(conn, batch_id, [ready, late], f.none(), none_new, {}, [])
-    return Recorded(batch_id, 0, 0, told)
+    answers = _tell(conn, batch_id, [ready, late], f.none(), none_new, {}, [])
+    return Recorded(batch_id, 0, 0, answers)
+
+
+def arrive(conn: psycopg.Connection, key: str, settings: Settings) -> tuple[Recorded, list[int]]:
+    """The goods of a return, or of a direct-purchase list, are on site; and the documents of it.
+
+    key: see ``returns.known`` and ``arrivals.arrive``. Said again, it changes nothing. Raises
+    UnknownArrival when no approved return and no reviewed list has that number.
+    """
+    [batch_id] = numbers(conn, "batch_id", 1)
+    writing.write_batch(conn, batch_id, settings)
+    part = Round(pl.DataFrame(schema=_DOCUMENTS))
+    about = returns.arrive(conn, part, key, settings, batch_id)
+    about = about or arrivals.arrive(conn, part, key, settings)
+    if not about:
+        raise UnknownArrival(
+            f"nothing is on its way under the number {key!r}: give the copNo of an approved "
+            "return, or the orderNo, copNo, invtNo or logisticsNo of a list"
+        )
+    _write(conn, part, batch_id)
+    answers = _tell(conn, batch_id, [part], f.none(), part.documents, {}, [])
+    return Recorded(batch_id, 0, 0, answers), about
+
+
+class UnknownArrival(LookupError):  # noqa: N818 - a look-up that found nothing
+    """No approved return and no list that passed review has that number."""
 
 
 # ── what arrives ────────────────────────────────────────────────────────────────────────────

@@ -18,6 +18,7 @@ from tongguan import codes, store
 from tongguan.clearance import dossier
 from tongguan.clearance.kinds import BY_NUMBER, KINDS
 from tongguan.clearance.service import Run
+from tongguan.clearance.steps import REFUSED
 
 LINES_AT_ONCE = 20_000
 KEY_COLUMNS = {
@@ -114,7 +115,7 @@ def _decision(row: tuple[Any, ...]) -> dict[str, Any]:
     if row[11] is None:
         return {"tax": None, "allowance": None}
     duty, consumption, vat, total = (money(fen) for fen in row[11:15])
-    refused = row[18]
+    refused = row[18] or row[8] == REFUSED
     return {
         "tax": None
         if refused

@@ -5,7 +5,6 @@ decided, so that the outcome does not depend on how many documents share a batch
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -14,34 +13,26 @@ import polars as pl
 import psycopg
 
 from tongguan import policy, store
-from tongguan.clearance import dossier, steps, texts, writing
+from tongguan.clearance import arrivals, cancellation, dossier, returns, steps, texts, writing
 from tongguan.clearance import findings as f
-from tongguan.clearance.accept import KEY, KEYLESS, NEW, accept
+from tongguan.clearance.accept import KEY, KEYLESS, NEW, Accepted, accept
 from tongguan.clearance.decide import Decisions, buyer_key, decide
 from tongguan.clearance.intake import Body
 from tongguan.clearance.kinds import KINDS
+from tongguan.clearance.round import Round
 from tongguan.clearance.rules import Dossiers
 from tongguan.clearance.settings import Settings
-from tongguan.clearance.steps import ACCEPTED, PASSED, RECEIVED, REFUSED, RELEASED
+from tongguan.clearance.steps import ACCEPTED, AWAITED, PASSED, RECEIVED, REFUSED, RELEASED
 from tongguan.clearance.writing import numbers
 
 INVENTORY = KINDS["inventory"].number
+FOLLOWING = {
+    KINDS["cancellation"].number: cancellation.apply,
+    KINDS["return"].number: returns.apply,
+}
+"""Kinds that are about a list and what has become of it; a round has one of them, or none."""
 RECEIVED_AT_ONCE = (KINDS["waybill-status"].number, KINDS["delivery"].number)
 """Kinds that customs receives as they are, without a list to match them."""
-
-
-@dataclass(slots=True)
-class Round:
-    """What one round writes.
-
-    documents: the new documents with ``current``.
-    invt: id, invt_no of lists received.
-    """
-
-    documents: pl.DataFrame
-    events: list[pl.DataFrame] = field(default_factory=list)
-    findings: list[pl.DataFrame] = field(default_factory=list)
-    invt: list[pl.DataFrame] = field(default_factory=list)
 
 
 def rounds(
@@ -53,11 +44,29 @@ def rounds(
     sent again, a waybill number used anew) begins a round if a list it may belong to could have
     been decided by a document before it in this round. A round that came before must be written
     when the next is asked for.
+
+    Cancellations and returns are about lists as they stand, and a cancellation changes what others
+    meet (the buyer's year): each of these kinds has rounds of its own.
     """
     if declared.is_empty():
         return
+    following = pl.col("kind").is_in(list(FOLLOWING))
+    if not declared.select(following.any()).item():
+        yield from _rounds(conn, declared, settings)
+        return
+    apart = pl.when(following).then("kind").otherwise(0).rle_id()
+    # A key that was just refused for its form may come again.
+    again = (following & ~pl.struct(KEY).is_first_distinct()).cum_sum()
+    grouped = declared.with_columns(apart=apart, again=again)
+    for part in grouped.partition_by("apart", "again", maintain_order=True):
+        yield from _rounds(conn, part.drop("apart", "again"), settings)
+
+
+def _rounds(
+    conn: psycopg.Connection, declared: pl.DataFrame, settings: Settings
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     met = _met(conn, declared, settings)
-    cuts = _cuts(conn, declared, met)
+    cuts = [] if int(declared["kind"][0]) in FOLLOWING else _cuts(conn, declared, met)
     if not cuts:
         yield declared, met
         return
@@ -180,6 +189,8 @@ def run(
     """Take the documents of one round, and decide what they complete. met: as from ``rounds``."""
     taken = accept(fresh, met)
     fresh = fresh.join(taken.documents, on="doc", maintain_order="left")
+    if int(fresh["kind"][0]) in FOLLOWING:
+        return _follow_up(conn, fresh, met, taken, bodies, settings, batch_id)
     part = Round(fresh, findings=[taken.findings])
     refusals = texts.refusals(taken.findings)
     accepted = fresh.filter("accepted").with_columns(info=texts.acceptance())
@@ -202,19 +213,77 @@ def run(
     decide_lists(conn, part, lists, life, bodies, settings, batch_id)
     at_once = life.filter(pl.col("kind").is_in(RECEIVED_AT_ONCE))
     part.events.append(steps.on(at_once, 1, ACCEPTED, RECEIVED, settings.at_ms))
+    arrivals.apply(conn, part, lists, arrivals.words(at_once, bodies), settings)
     return part
 
 
+def _follow_up(
+    conn: psycopg.Connection,
+    fresh: pl.DataFrame,
+    met: pl.DataFrame,
+    taken: Accepted,
+    bodies: Mapping[str, Body],
+    settings: Settings,
+    batch_id: int,
+) -> Round:
+    """Take documents that are about lists; what the list forbids is told at once.
+
+    A document without a list it may be about is not accepted (its status is the negative code, and
+    it holds no key); one that a rule refuses goes 2 → 100, any other 2 → 120 → 399.
+    """
+    part = Round(fresh)
+    asked = fresh.filter(pl.col("accepted") & pl.col("current"))
+    findings = FOLLOWING[int(fresh["kind"][0])](conn, part, asked, bodies, settings, batch_id)
+    of_form = pl.col("rule").str.starts_with("message.")
+    # The first error gives a document that is not accepted its status.
+    findings = findings.sort(~of_form, maintain_order=True)
+    formal = f.faulty(findings.filter(of_form))
+    bad = pl.col("doc").is_in(formal["case"].implode())
+    fresh = fresh.with_columns(pl.col("accepted", "current") & ~bad)
+    part.documents = fresh
+    part.findings.append(f.together([taken.findings, findings]))
+    kept = fresh.filter("accepted").join(met, on=KEY)["id"]
+    writing.write_superseded(conn, [id_ for id_ in taken.superseded if id_ in kept])
+    said = texts.refusals(part.findings[0]).select(doc="case", code="status", said="info")
+    told = fresh.with_columns(info=texts.acceptance()).join(
+        said, on="doc", how="left", maintain_order="left"
+    )
+    accepted = told.filter("accepted")
+    first = steps.first(accepted, pl.lit(ACCEPTED, dtype=pl.Int64), settings.at_ms)
+    turned = told.filter(~pl.col("accepted")).with_columns(info="said")
+    life = steps.last(first).join(
+        accepted.select("said", "current", id="doc"), on="id", maintain_order="left"
+    )
+    passed = life.filter(pl.col("said").is_null() & pl.col("current"))
+    back = life.filter(pl.col("said").is_not_null())
+    part.events += [
+        first,
+        steps.first(turned, pl.col("code"), settings.at_ms),
+        steps.on(back, 1, ACCEPTED, REFUSED, settings.at_ms).with_columns(info=back["said"]),
+        steps.on(passed, 1, ACCEPTED, RECEIVED, settings.at_ms),
+        steps.on(passed, 2, RECEIVED, PASSED, settings.at_ms),
+    ]
+    return part
+
+
+DIRECT = "9610"
+"""tradeMode of a direct purchase: the goods arrive from abroad, parcel by parcel."""
 WAYBILL_UNIQUE_FOR = timedelta(days=183)
 """A carrier may use a waybill number anew after six months (CEB specification, logisticsNo)."""
 
 
+def reuse_ms(settings: Settings) -> int:
+    """Waybill numbers from before this time (ms since 1970 UTC) may have been used anew."""
+    return settings.at_ms - WAYBILL_UNIQUE_FOR // timedelta(milliseconds=1)
+
+
 def _met(conn: psycopg.Connection, documents: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     """The current documents that arriving ones meet: same kind, same key."""
-    since = settings.at_ms - WAYBILL_UNIQUE_FOR // timedelta(milliseconds=1)
+    since = reuse_ms(settings)
     source, values = store.unnest("k", documents.select(*KEY).unique(maintain_order=True))
     sql = f"""SELECT d.id, d.kind, d.key_a, d.key_b, d.status, d.app_time,
-            d.kind = {KINDS["waybill"].number} AND d.at < {since} AS released
+            d.kind IN ({KINDS["waybill"].number}, {KINDS["waybill-status"].number})
+                AND d.at < {since} AS released
         FROM {source} JOIN document d
         ON d.kind = k.kind AND d.key_b = k.key_b AND d.key_a = k.key_a AND d.current"""
     return store.fetch(conn, sql, values, MET)
@@ -260,8 +329,10 @@ def decide_lists(
         law = settings.policy.on(day)
         used = _used(conn, chosen.dossiers, law)
         decisions = decide(chosen.dossiers, law, used)
-        writing.write_decisions(conn, chosen.members, decisions, law, batch_id)
-        _follow(conn, part, chosen.members, decisions, bodies, settings)
+        writing.write_decisions(conn, chosen.members, decisions, law, settings.at_ms, batch_id)
+        direct = chosen.dossiers.heads.filter(pl.col("inventory.tradeMode") == DIRECT)
+        awaited = direct.select("case").filter(settings.arrivals == "required")
+        _follow(conn, part, chosen.members, decisions, awaited, bodies, settings)
 
 
 def _follow(
@@ -269,10 +340,14 @@ def _follow(
     part: Round,
     members: pl.DataFrame,
     decisions: Decisions,
+    awaited: pl.DataFrame,
     bodies: Mapping[str, Body],
     settings: Settings,
 ) -> None:
-    """What follows from decisions: findings, the steps of the documents, numbers of lists."""
+    """What follows from decisions: findings, the steps of the documents, numbers of lists.
+
+    awaited: the cases whose goods have yet to arrive.
+    """
     is_list = pl.col("kind") == INVENTORY
     inventories = members.filter(is_list).select("case", doc="id")
     found = decisions.findings.join(inventories, on="case", maintain_order="left")
@@ -281,7 +356,9 @@ def _follow(
     members = members.join(decisions.heads.select("case", "refused"), on="case")
     turned = members.filter(is_list & pl.col("refused"))
     passed = members.filter(~pl.col("refused"))
-    released = passed.filter(is_list)
+    received = passed.filter(is_list)
+    waiting = received.join(awaited, on="case", how="semi", maintain_order="left")
+    released = received.join(awaited, on="case", how="anti", maintain_order="left")
     refusals = texts.refusals(findings).select(document_id="case", said="info")
     back = steps.on(turned, 1, ACCEPTED, REFUSED, settings.at_ms)
     part.events += [
@@ -289,10 +366,11 @@ def _follow(
         .with_columns(info="said")
         .select(*steps.EVENTS),
         steps.on(passed, 1, ACCEPTED, RECEIVED, settings.at_ms),
-        steps.on(released, 2, RECEIVED, PASSED, settings.at_ms),
+        steps.on(received, 2, RECEIVED, PASSED, settings.at_ms),
+        steps.on(waiting, 3, PASSED, AWAITED, settings.at_ms),
         steps.on(released, 3, PASSED, RELEASED, settings.at_ms),
     ]
-    part.invt.append(_invt_numbers(conn, released, bodies, settings))
+    part.invt.append(_invt_numbers(conn, received, bodies, settings))
 
 
 def _used(conn: psycopg.Connection, dossiers: Dossiers, law: policy.Law) -> pl.DataFrame:

@@ -46,10 +46,11 @@ def settings(
     at: datetime,
     signatures: str = "checked",
     registry: str = "open",
+    arrivals: str = "assumed",
 ) -> Settings:
     """The law as this database has it, at a time. Raises policy.OutsideKnown for its day."""
     built = store.transact(database, lawbook.current)
-    under = Settings(at, built, signatures, registry)
+    under = Settings(at, built, signatures, registry, arrivals)
     built.on(under.day)
     return under
 

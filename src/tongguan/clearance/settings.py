@@ -10,16 +10,19 @@ ZONE = ZoneInfo("Asia/Shanghai")
 
 SIGNATURES = ("required", "checked", "ignored")
 REGISTRIES = ("open", "closed")
+ARRIVALS = ("assumed", "required")
+"""required: a direct-purchase list waits at 400 until a site says that its parcel is there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """at: aware. policy: the law through time. signatures, registry: see the constants."""
+    """at: aware. policy: the law through time. The rest: see the constants above."""
 
     at: datetime
     policy: Policy
     signatures: str = "checked"
     registry: str = "open"
+    arrivals: str = "assumed"
 
     @property
     def day(self) -> date:

@@ -23,6 +23,8 @@ DRAFT, DECLARED = 1, 2
 """appStatus: saved as a draft, declared."""
 SAVED, ACCEPTED, REFUSED, RECEIVED, PASSED, RELEASED = 1, 2, 100, 120, 399, 800
 """Statuses: draft kept, declared, refused, received by customs, review passed, released."""
+AWAITED, CLOSED = 400, 899
+"""Statuses: review passed, the goods have yet to arrive; closed."""
 
 
 def local(at: str) -> pl.Expr:

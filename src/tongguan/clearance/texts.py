@@ -12,6 +12,9 @@ from tongguan.clearance.kinds import KINDS
 
 LIST_KEY = "电商企业编码：{}订单编号：{}"
 LIST_WORD = "清单"
+CANCELLED = "清单已撤销[撤销申请单企业内部编号：{}]"
+"""Of a list that its company withdrew. The standard has no status of its own for it."""
+CAME_BACK = "退货已运抵[运抵日期：{};期限：{}]"
 NO_OFFICIAL_CODE = -1
 """Stands for a refusal whose rule has no official number."""
 

@@ -12,15 +12,25 @@ from importlib.resources import files
 
 REFUSED_FOR_FORM = -1
 """Stands in the table for every negative code: 0 → any code below zero."""
+CANCELLED = "cancelled"
+"""The trigger of a step that an approved cancellation (CEB623) takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
+    """One legal step. since: the numbered step of the tables (``models.steps``) it came with."""
+
     kind: str
     before: int
     after: int
     trigger: str
     actor: str
+    since: int
+
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        """What may cause it, each by itself."""
+        return tuple(self.trigger.split("; "))
 
 
 @cache
@@ -28,7 +38,14 @@ def transitions() -> tuple[Transition, ...]:
     """Every legal step, in the order of the table."""
     text = files(__package__).joinpath("transitions.csv").read_text(encoding="utf-8")
     return tuple(
-        Transition(row["kind"], int(row["from"]), int(row["to"]), row["trigger"], row["actor"])
+        Transition(
+            row["kind"],
+            int(row["from"]),
+            int(row["to"]),
+            row["trigger"],
+            row["actor"],
+            int(row["since"]),
+        )
         for row in csv.DictReader(text.splitlines())
     )
 
@@ -46,3 +63,15 @@ def is_legal(kind: str, before: int, after: int) -> bool:
     (True, False, True)
     """
     return (before, max(after, REFUSED_FOR_FORM)) in legal_steps(kind)
+
+
+@cache
+def cancellable() -> frozenset[int]:
+    """The statuses at which a list may still be cancelled.
+
+    >>> sorted(cancellable())
+    [2, 120, 300, 399, 400, 500]
+    """
+    return frozenset(
+        t.before for t in transitions() if t.kind == "inventory" and CANCELLED in t.triggers
+    )

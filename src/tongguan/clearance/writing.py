@@ -103,7 +103,7 @@ def write_superseded(conn: psycopg.Connection, ids: list[int]) -> None:
     if not ids:
         return
     sql = "UPDATE document SET current = false WHERE id = ANY(%s) AND current"
-    _expect(conn.execute(sql, (sorted(ids),)).rowcount, len(ids))
+    expect(conn.execute(sql, (sorted(ids),)).rowcount, len(ids))
 
 
 def write_documents(
@@ -133,7 +133,7 @@ def write_documents(
             %(invt_no)s::text[], %(old)s::smallint[]) AS k(id, seq, status, at, invt_no, old)
         WHERE d.id = k.id AND d.seq = k.old AND d.current"""
     params = {name: moved[name].to_list() for name in moved.columns}
-    _expect(conn.execute(sql, params).rowcount, moved.height)
+    expect(conn.execute(sql, params).rowcount, moved.height)
 
 
 def write_decisions(
@@ -141,6 +141,7 @@ def write_decisions(
     members: pl.DataFrame,
     decisions: Decisions,
     law: policy.Law,
+    at_ms: int,
     batch_id: int,
 ) -> None:
     """What was decided, from what, under which law; and what it takes of the buyers' year.
@@ -167,6 +168,42 @@ def write_decisions(
     )
     store.copy(conn, "tax_line", lines.select("document_id", "gnum", *TAX_LINE_AMOUNTS))
     _write_allowances(conn, decisions, law)
+    uses = heads.filter(pl.col("counted_fen") > 0)
+    _write_entries(
+        conn,
+        uses.select("buyer", "document_id", fen="counted_fen"),
+        at_ms,
+        batch_id,
+        year=pl.lit(law.day.year),
+        what=pl.lit("use"),
+        by_id=pl.lit(None, dtype=pl.Int64),
+    )
+
+
+def _write_entries(
+    conn: psycopg.Connection, entries: pl.DataFrame, at_ms: int, batch_id: int, **more: pl.Expr
+) -> None:
+    """Debits and credits of buyers' years: buyer, year, document_id, fen, what, by_id."""
+    if entries.height:
+        stamped = entries.with_columns(at=pl.lit(at_ms), batch_id=pl.lit(batch_id), **more)
+        store.copy(conn, "allowance_entry", stamped)
+
+
+def restore_allowances(
+    conn: psycopg.Connection, back: pl.DataFrame, at_ms: int, batch_id: int
+) -> None:
+    """Give back what lists took of the year they took it from.
+
+    back: document_id (the list), by_id (the cancellation or return), buyer, year, fen > 0.
+    """
+    if back.is_empty():
+        return
+    sums = back.group_by("buyer", "year").agg(pl.col("fen").sum()).sort("buyer", "year")
+    source, values = store.unnest("k", sums)
+    sql = f"""UPDATE allowance a SET used_fen = a.used_fen - k.fen
+        FROM {source} WHERE a.buyer = k.buyer AND a.year = k.year"""
+    expect(conn.execute(sql, values).rowcount, sums.height)
+    _write_entries(conn, back, at_ms, batch_id, what=pl.lit("restore"))
 
 
 def _write_allowances(conn: psycopg.Connection, decisions: Decisions, law: policy.Law) -> None:
@@ -190,7 +227,7 @@ def _write_allowances(conn: psycopg.Connection, decisions: Decisions, law: polic
     ):
         if rows.height:
             params = {name: rows[name].to_list() for name in rows.columns} | constants
-            _expect(conn.execute(statement, params).rowcount, rows.height)
+            expect(conn.execute(statement, params).rowcount, rows.height)
 
 
 _BEGIN_YEAR = """INSERT INTO allowance AS a (buyer, year, used_fen, limit_fen)
@@ -259,7 +296,7 @@ def write_message_findings(
         _copy_findings(conn, frame)
 
 
-def _expect(rows: int, expected: int) -> None:
+def expect(rows: int, expected: int) -> None:
     if rows != expected:
         raise Conflict(f"{expected - rows} of {expected} rows were changed by another worker")
 

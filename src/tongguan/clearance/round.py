@@ -1,0 +1,26 @@
+"""What one round writes: the shape that everything which follows from documents adds to."""
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+
+@dataclass(slots=True)
+class Round:
+    """What one round writes.
+
+    documents: the new documents with ``current``. events: ``steps.EVENTS``. findings:
+    ``findings.SCHEMA``, case = document id. invt: id, invt_no of lists received.
+
+    For the guarantee and the tax bills:
+    cancelled: document_id of lists whose holds are void.
+    returned: document_id (the list), return_id, gnum, duty_fen, consumption_fen, vat_fen,
+    parcel_tax_fen to be taken off the list's bill; all_back: nothing of the list is left.
+    """
+
+    documents: pl.DataFrame
+    events: list[pl.DataFrame] = field(default_factory=list)
+    findings: list[pl.DataFrame] = field(default_factory=list)
+    invt: list[pl.DataFrame] = field(default_factory=list)
+    cancelled: list[pl.DataFrame] = field(default_factory=list)
+    returned: list[pl.DataFrame] = field(default_factory=list)
