@@ -23,13 +23,13 @@ def books(database: store.Database) -> store.Database:
 
 
 @pytest.fixture(scope="session")
-def shelf(server: store.Database) -> store.Database:
+def shelf(server: store.Database) -> Iterator[store.Database]:
     """One database for all tests that do not commit: making one takes a second."""
     with server.connect(autocommit=True) as connection:
         connection.execute("CREATE DATABASE shelf")
-    database = store.Database(make_conninfo(server.url, dbname="shelf"))
-    _prepare(database)
-    return database
+    with store.Database(make_conninfo(server.url, dbname="shelf")) as database:
+        _prepare(database)
+        yield database
 
 
 @pytest.fixture
