@@ -380,9 +380,15 @@ def arrival(no: int = 1) -> Paper:
 
 
 def parcel(no: int = 1, **about: Any) -> list[Paper]:
-    """The four documents of one parcel. about: buyer, items, freight."""
+    """The four documents of one parcel. about: buyer, items, freight; mode of the list."""
     buyer = {"buyer": about["buyer"]} if "buyer" in about else {}
-    return [order(no, **about), payment(no, **about), waybill(no, **buyer), inventory(no, **about)]
+    bought = {name: value for name, value in about.items() if name != "mode"}
+    return [
+        order(no, **bought),
+        payment(no, **bought),
+        waybill(no, **buyer),
+        inventory(no, **about),
+    ]
 
 
 def message(*papers: Paper, **attributes: Any) -> bytes:
