@@ -1,6 +1,6 @@
 """Clearing: from files to durable decisions and receipts, batch by batch."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +11,7 @@ import polars as pl
 import psycopg
 
 from tongguan import messages, store
-from tongguan.clearance import lawbook, models, receipts
+from tongguan.clearance import lawbook, models, receipts, writing
 from tongguan.clearance.intake import Privacy, Source, prepared
 from tongguan.clearance.record import record, sweep
 from tongguan.clearance.settings import Settings
@@ -82,6 +82,10 @@ def clear(
     run = Run()
     guard = privacy(vault)
     with database.connect(autocommit=True) as reader, Post(receipts_folder) as post:
+        _check_key(reader, vault)
+        owed = [row[0] for row in reader.execute("SELECT id FROM batch WHERE owed")]
+        if receipts_folder is not None and owed:
+            post.send(_receipts(reader, vault, "= ANY(%s)", owed), again=True)
 
         def known(digests: list[str]) -> set[str]:
             sql = "SELECT digest FROM message WHERE digest = ANY(%s)"
@@ -99,12 +103,29 @@ def clear(
             post.send(done.receipts)
             if receipts_folder is not None and batch.repeated:
                 before = [digest for _, digest in batch.repeated]
-                post.send(_stored_receipts(reader, vault, before), again=True)
+                post.send(_receipts(reader, vault, _OF_MESSAGES, before), again=True)
             progress(run.files, run)
-        last = store.transact(database, lambda conn: sweep(conn, decided_under))
+        wanted = receipts_folder is not None
+        last = store.transact(database, lambda conn: sweep(conn, decided_under, owed=wanted))
         run.receipts += len(last.receipts)
         post.send(last.receipts)
+    if wanted and (owed or last.receipts):
+        sent = [*owed, last.batch_id]
+        store.transact(database, lambda conn: writing.write_sent(conn, sent))
     return run
+
+
+def _check_key(conn: psycopg.Connection, vault: store.Vault) -> None:
+    """Whether this vault opens what the database holds. Raises store.Unavailable."""
+    row = conn.execute("SELECT sealed FROM message LIMIT 1").fetchone()
+    try:
+        if row is not None:
+            vault.unseal(row[0])
+    except store.SealBroken:
+        raise store.Unavailable(
+            "the data key is not the one this database was written with: put the right one into "
+            "TONGGUAN_DATA_KEY, or data.key of the right folder into $TONGGUAN_HOME"
+        ) from None
 
 
 class Post:
@@ -141,15 +162,18 @@ class Post:
             self._pool.shutdown()
 
 
-def _stored_receipts(
-    conn: psycopg.Connection, vault: store.Vault, digests: Iterable[str]
+_OF_MESSAGES = "IN (SELECT batch_id FROM message WHERE digest = ANY(%s))"
+
+
+def _receipts(
+    conn: psycopg.Connection, vault: store.Vault, batches: str, params: Sequence[object]
 ) -> list[receipts.Receipt]:
-    """The receipts of the batches in which these messages were recorded."""
-    sql = """SELECT r.id, r.type, r.receiver, r.documents, r.xml, r.sealed FROM receipt r
-        WHERE r.batch_id IN (SELECT batch_id FROM message WHERE digest = ANY(%s)) ORDER BY r.id"""
+    """The stored receipts of some batches: ``batches`` is the condition on their ids."""
+    sql = f"""SELECT r.id, r.type, r.receiver, r.documents, r.xml, r.sealed FROM receipt r
+        WHERE r.batch_id {batches} ORDER BY r.id"""
     return [
         receipts.Receipt(
             id_, type_, receiver, count, xml.encode() if sealed is None else vault.unseal(sealed)
         )
-        for id_, type_, receiver, count, xml, sealed in conn.execute(sql, (list(digests),))
+        for id_, type_, receiver, count, xml, sealed in conn.execute(sql.encode(), (list(params),))
     ]
