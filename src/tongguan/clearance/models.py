@@ -246,6 +246,12 @@ CREATE TABLE policy_version (
 );
 """
 
+OWED = """
+ALTER TABLE batch ADD COLUMN owed boolean NOT NULL DEFAULT false;
+CREATE INDEX batch_owed ON batch (id) WHERE owed;
+"""
+"""Batches without a message of their own, whose receipts have not yet left for files."""
+
 COLUMN_TYPES = {"decimal": "numeric(19,5)", "integer": "bigint"}
 """Of the catalogue's kinds of value; all others are text."""
 
@@ -297,4 +303,5 @@ def steps() -> list[str]:
         GUARDS,
         DECISION,
         "".join(body_tables(kind) for kind in KINDS.values()),
+        OWED,
     ]

@@ -251,9 +251,12 @@ def write(
 
 
 def to_files(receipts: Sequence[Receipt], folder: Path, *, again: bool = False) -> None:
-    """Write receipts as files; one that is there already, and whole, is left."""
+    """Write receipts as files, each whole or not at all; one that is there already is left."""
     folder.mkdir(parents=True, exist_ok=True)
     there = {entry.name: entry.stat().st_size for entry in os.scandir(folder)} if again else {}
     for receipt in receipts:
         if there.get(receipt.file_name) != len(receipt.xml):
-            (folder / receipt.file_name).write_bytes(receipt.xml)
+            # Whoever watches the folder, or looks after a crash or on a full disk, sees no half.
+            part = folder / f"{receipt.file_name}.part"
+            part.write_bytes(receipt.xml)
+            part.replace(folder / receipt.file_name)

@@ -73,8 +73,11 @@ def record(conn: psycopg.Connection, batch: Batch, settings: Settings, seal: Sea
     )
 
 
-def sweep(conn: psycopg.Connection, settings: Settings) -> Recorded:
-    """Decide waiting lists that are complete; refuse those whose match window has ended."""
+def sweep(conn: psycopg.Connection, settings: Settings, *, owed: bool = False) -> Recorded:
+    """Decide waiting lists that are complete; refuse those whose match window has ended.
+
+    owed: the receipts are to become files; until ``writing.write_sent`` the batch remembers it.
+    """
     [batch_id] = numbers(conn, "batch_id", 1)
     writing.write_batch(conn, batch_id, settings)
     none_new = pl.DataFrame(schema=_DOCUMENTS)
@@ -86,6 +89,8 @@ def sweep(conn: psycopg.Connection, settings: Settings) -> Recorded:
     late.documents = none_new
     _write(conn, late, batch_id)
     told = _tell(conn, batch_id, [ready, late], f.none(), none_new, {}, [])
+    if owed and told:
+        writing.write_owed(conn, batch_id)
     return Recorded(batch_id, 0, 0, told)
 
 

@@ -53,6 +53,16 @@ def write_batch(conn: psycopg.Connection, batch_id: int, settings: Settings) -> 
     conn.execute("INSERT INTO batch (id, at) VALUES (%s, %s)", (batch_id, settings.at_ms))
 
 
+def write_owed(conn: psycopg.Connection, batch_id: int) -> None:
+    """Remember that the receipts of a batch have not become files yet."""
+    conn.execute("UPDATE batch SET owed = true WHERE id = %s", (batch_id,))
+
+
+def write_sent(conn: psycopg.Connection, batch_ids: Sequence[int]) -> None:
+    """The receipts of these batches have become files."""
+    conn.execute("UPDATE batch SET owed = false WHERE owed AND id = ANY(%s)", (list(batch_ids),))
+
+
 def write_messages(
     conn: psycopg.Connection, incoming: Sequence[Incoming], ids: list[int], batch_id: int
 ) -> None:
