@@ -162,7 +162,10 @@ class Post:
             self._pool.shutdown()
 
 
-_OF_MESSAGES = "IN (SELECT batch_id FROM message WHERE digest = ANY(%s))"
+_OF_MESSAGES = """IN (WITH again AS (SELECT id, batch_id FROM message WHERE digest = ANY(%s))
+    SELECT batch_id FROM again UNION SELECT e.batch_id FROM event e
+    JOIN document d ON d.id = e.document_id JOIN again ON again.id = d.message_id)"""
+"""Batches that took these messages in, or in which a document of theirs moved on."""
 
 
 def _receipts(
