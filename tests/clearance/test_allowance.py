@@ -79,8 +79,9 @@ def test_the_year_begins_at_midnight_in_shanghai(window: Window) -> None:
 
 def prepared(window: Window, papers: Sequence[Paper]) -> intake.Batch:
     files = [(f"{n}.xml", data) for n, data in enumerate(packed(papers))]
-    guard = service.privacy(window.vault)
-    return intake.prepare(files, lambda digests: set(), guard, messages.Limits())
+    with window.database.connect(autocommit=True) as conn:
+        desk = service.desk(conn, window.vault, window.settings(NOON))
+        return intake.prepare(files, desk, messages.Limits())
 
 
 def work(window: Window, papers: Sequence[Paper], at: str = NOON) -> Callable:

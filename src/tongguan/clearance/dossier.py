@@ -146,6 +146,17 @@ def _found(
     return both.sort("list", "id").unique("list", keep="last", maintain_order=True)
 
 
+def arriving(documents: pl.DataFrame, at_ms: int) -> pl.DataFrame:
+    """LIFE columns of newly accepted documents (doc, case, message_id, keys)."""
+    return documents.select(
+        *(name for name in LIFE if name in documents.columns),
+        id="doc",
+        seq=pl.lit(1, dtype=pl.Int64),
+        at=pl.lit(at_ms, dtype=pl.Int64),
+        arrival="case",
+    ).select(*LIFE)
+
+
 def touched_lists(conn: Connection, fresh: pl.DataFrame) -> pl.DataFrame:
     """The lists a round may complete: its own, and waiting ones its documents belong to."""
     return pl.concat([_keyed(fresh, "inventory"), waiting_lists(conn, fresh)])

@@ -16,7 +16,6 @@ from tongguan.clearance import findings as f
 from tongguan.clearance import parties, receipts, steps, texts, writing
 from tongguan.clearance.dossier import LIFE, ready_lists
 from tongguan.clearance.intake import DOCUMENTS, POSITIONS, Batch, Body
-from tongguan.clearance.kinds import KINDS
 from tongguan.clearance.rounds import Round, decide_lists, expired, rounds, run
 from tongguan.clearance.settings import Settings
 from tongguan.clearance.steps import DECLARED, DRAFT, SAVED
@@ -44,8 +43,8 @@ def record(conn: psycopg.Connection, batch: Batch, settings: Settings, seal: Sea
     message_ids = numbers(conn, "message_id", len(batch.incoming))
     writing.write_messages(conn, batch.incoming, message_ids, batch_id)
     writing.write_message_findings(conn, batch.incoming, message_ids, settings)
-    documents = _identified(conn, batch.documents, message_ids, settings)
-    bodies = _with_doc(batch.bodies, documents)
+    documents = _of_messages(batch.documents, message_ids)
+    bodies = batch.bodies
     form = _form_findings(conn, batch, documents, bodies, settings)
     faulty = f.faulty(form)
     good = documents.filter("valid").join(
@@ -118,7 +117,7 @@ def without_known(conn: psycopg.Connection, batch: Batch) -> Batch:
 
     def body(old: Body) -> Body:
         lines = None if old.lines is None else renumber(old.lines)
-        return Body(old.kind, renumber(old.heads), lines)
+        return Body(old.kind, renumber(old.heads), lines, None)
 
     again = [(m.name, m.digest) for m in batch.incoming if m.digest in known]
     return Batch(
@@ -131,41 +130,12 @@ def without_known(conn: psycopg.Connection, batch: Batch) -> Batch:
 
 
 _DOCUMENTS: dict[str, Any] = {**DOCUMENTS, "doc": pl.Int64, "message_id": pl.Int64}
-"""The documents of a batch once they and their messages have ids."""
+"""The documents of a batch once their messages have ids."""
 
 
-def _identified(
-    conn: psycopg.Connection, documents: pl.DataFrame, message_ids: list[int], settings: Settings
-) -> pl.DataFrame:
-    """Give each document its id, its message's id and, where its receipt has one, a preNo.
-
-    preNo: B, the day, nine digits (CEB specification); one the sender gave is kept.
-    """
-    frame = documents.with_columns(
-        doc=pl.Series(numbers(conn, "document_id", documents.height), dtype=pl.Int64),
-        message_id=pl.Series(message_ids, dtype=pl.Int64).gather(documents["message"]),
-    )
-    numbered = [kind.number for kind in KINDS.values() if receipts.carries(kind, "preNo")]
-    needs = frame.filter(pl.col("kind").is_in(numbered) & pl.col("pre_no").is_null())
-    day = settings.day.strftime("%Y%m%d")
-    made = [f"B{day}{serial:09d}" for serial in numbers(conn, "pre_serial", needs.height)]
-    given = needs.select("doc", made=pl.Series(made, dtype=pl.String))
-    joined = frame.join(given, on="doc", how="left", maintain_order="left")
-    return joined.with_columns(pre_no=pl.coalesce("pre_no", "made")).select(*_DOCUMENTS)
-
-
-def _with_doc(bodies: dict[str, Body], documents: pl.DataFrame) -> dict[str, Body]:
-    ids = documents.select("case", "doc")
-
-    def numbered(frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.join(ids, on="case", maintain_order="left")
-
-    return {
-        name: Body(
-            body.kind, numbered(body.heads), None if body.lines is None else numbered(body.lines)
-        )
-        for name, body in bodies.items()
-    }
+def _of_messages(documents: pl.DataFrame, message_ids: list[int]) -> pl.DataFrame:
+    ids = pl.Series(message_ids, dtype=pl.Int64)
+    return documents.with_columns(message_id=ids.gather(documents["message"]))
 
 
 def _form_findings(

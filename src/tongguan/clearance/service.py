@@ -12,7 +12,7 @@ import psycopg
 
 from tongguan import messages, store
 from tongguan.clearance import lawbook, models, receipts, writing
-from tongguan.clearance.intake import Privacy, Source, prepared
+from tongguan.clearance.intake import Desk, Source, prepared
 from tongguan.clearance.record import record, sweep
 from tongguan.clearance.settings import Settings
 from tongguan.sharing import registry
@@ -54,13 +54,28 @@ def settings(
     return under
 
 
-def privacy(vault: store.Vault) -> Privacy:
-    """Personal data sealed and hashed with this vault's key."""
+def desk(conn: psycopg.Connection, vault: store.Vault, under: Settings) -> Desk:
+    """What intake asks: of this database, with this vault's key, on the day of a run.
+
+    Numbers it draws are drawn for good, also if the batch is never recorded.
+    """
+    day = under.day.strftime("%Y%m%d")
+
+    def known(digests: list[str]) -> set[str]:
+        sql = "SELECT digest FROM message WHERE digest = ANY(%s)"
+        return {row[0] for row in conn.execute(sql, (digests,))}
 
     def digest(column: pl.Series) -> pl.Series:
         return pl.Series(vault.digest(column.to_list()), dtype=pl.String)
 
-    return Privacy(vault.seal, digest)
+    def pre_numbers(count: int) -> list[str]:
+        """B, the day, nine digits (CEB specification, preNo)."""
+        return [f"B{day}{n:09d}" for n in writing.numbers(conn, "pre_serial", count)]
+
+    def ids(count: int) -> list[int]:
+        return writing.numbers(conn, "document_id", count)
+
+    return Desk(known, vault.seal, digest, ids, pre_numbers)
 
 
 def clear(
@@ -80,18 +95,13 @@ def clear(
     disk fails; what was committed stays.
     """
     run = Run()
-    guard = privacy(vault)
     with database.connect(autocommit=True) as reader, Post(receipts_folder) as post:
         _check_key(reader, vault)
         owed = [row[0] for row in reader.execute("SELECT id FROM batch WHERE owed")]
         if receipts_folder is not None and owed:
             post.send(_receipts(reader, vault, "= ANY(%s)", owed), again=True)
-
-        def known(digests: list[str]) -> set[str]:
-            sql = "SELECT digest FROM message WHERE digest = ANY(%s)"
-            return {row[0] for row in reader.execute(sql, (digests,))}
-
-        for batch in prepared(found, known, guard, limits or messages.Limits()):
+        at_desk = desk(reader, vault, decided_under)
+        for batch in prepared(found, at_desk, limits or messages.Limits()):
             work = partial(record, batch=batch, settings=decided_under, seal=vault.seal)
             done = store.transact(database, work)
             run.messages += done.messages

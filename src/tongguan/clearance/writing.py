@@ -14,7 +14,7 @@ from tongguan import policy, store
 from tongguan.clearance import findings as f
 from tongguan.clearance import steps
 from tongguan.clearance.decide import Decisions
-from tongguan.clearance.intake import Body, Incoming
+from tongguan.clearance.intake import Body, Incoming, stored_rows
 from tongguan.clearance.kinds import BY_MESSAGE, KINDS
 from tongguan.clearance.models import head_table, line_table
 from tongguan.clearance.settings import Settings
@@ -91,21 +91,14 @@ def write_messages(
 
 def write_bodies(conn: psycopg.Connection, bodies: Mapping[str, Body], good: pl.DataFrame) -> None:
     """Heads and lines of documents that keep their form; a refused one keeps its sealed message."""
-    kept = good.select("doc")
     for body in bodies.values():
-        named = [name for name in body.heads.columns if name not in _NOT_STORED]
-        heads = body.heads.join(kept, on="doc", how="semi", maintain_order="left")
-        if heads.is_empty():
+        kept = good.filter(pl.col("kind") == body.kind.number).select("doc")
+        if kept.is_empty():
             continue
-        store.copy(conn, head_table(body.kind), heads.select("doc", *named).rename(_ID))
-        if body.lines is not None:
-            named = [name for name in body.lines.columns if name not in _NOT_STORED]
-            lines = body.lines.join(kept, on="doc", how="semi", maintain_order="left")
-            store.copy(conn, line_table(body.kind), lines.select("doc", *named).rename(_ID))
-
-
-_ID = {"doc": "document_id"}
-_NOT_STORED = {"doc", "case", "message", "position", "valid"}
+        heads, lines = stored_rows(body, kept)
+        store.copy(conn, head_table(body.kind), heads)
+        if lines is not None:
+            store.copy(conn, line_table(body.kind), lines)
 
 
 def write_superseded(conn: psycopg.Connection, ids: list[int]) -> None:
