@@ -6,6 +6,7 @@ fail (``writing.Conflict`` or a unique violation), and ``store.transact`` runs i
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,38 +39,30 @@ class Recorded:
 def record(conn: psycopg.Connection, batch: Batch, settings: Settings, seal: Seal) -> Recorded:
     """Record a prepared batch in the transaction that is open on ``conn``."""
     batch = without_known(conn, batch)
-    [batch_id] = numbers(conn, "batch_id", 1)
-    writing.write_batch(conn, batch_id, settings)
     message_ids = numbers(conn, "message_id", len(batch.incoming))
-    writing.write_messages(conn, batch.incoming, message_ids, batch_id)
-    writing.write_message_findings(conn, batch.incoming, message_ids, settings)
     documents = _of_messages(batch.documents, message_ids)
     bodies = batch.bodies
-    form = _form_findings(conn, batch, documents, bodies, settings)
-    faulty = f.faulty(form)
-    good = documents.filter("valid").join(
-        faulty, left_on="doc", right_on="case", how="anti", maintain_order="left"
-    )
-    bad = documents.join(good.select("doc"), on="doc", how="anti", maintain_order="left")
-    writing.write_bodies(conn, bodies, good)
-    parts = [_turned_away(bad, form, settings), _kept(good, settings)]
-    for part in parts:
-        _write(conn, part, batch_id)
-    for fresh, met in rounds(conn, good.filter(pl.col("app_status") == DECLARED), settings):
-        part = run(conn, fresh, met, bodies, settings, batch_id)
-        _write(conn, part, batch_id)
-        parts.append(part)
-    refused = [
-        receipts.format_refusal(message, settings.at_ms)
-        for message in batch.incoming
-        if message.parsed.refused
-    ]
-    return Recorded(
-        batch_id,
-        len(batch.incoming),
-        documents.height,
-        _tell(conn, batch_id, parts, form, documents, bodies, [(x, seal(x)) for x in refused]),
-    )
+    with _Scribe(conn, batch, message_ids, documents, settings) as scribe:
+        writing.write_messages(conn, batch.incoming, message_ids, scribe.batch_id)
+        writing.write_message_findings(conn, batch.incoming, message_ids, settings)
+        form = _form_findings(conn, batch, documents, bodies, settings)
+        faulty = f.faulty(form)
+        good = documents.filter("valid").join(
+            faulty, left_on="doc", right_on="case", how="anti", maintain_order="left"
+        )
+        bad = documents.join(good.select("doc"), on="doc", how="anti", maintain_order="left")
+        writing.write_bodies(conn, bodies, good)
+        scribe.write(_turned_away(bad, form, settings))
+        scribe.write(_kept(good, settings))
+        for fresh, met in rounds(conn, good.filter(pl.col("app_status") == DECLARED), settings):
+            scribe.write(run(conn, fresh, met, bodies, settings, scribe.batch_id))
+        refused = [
+            receipts.format_refusal(message, settings.at_ms)
+            for message in batch.incoming
+            if message.parsed.refused
+        ]
+        told = scribe.tell(form, [(xml, seal(xml)) for xml in refused])
+    return Recorded(scribe.batch_id, len(batch.incoming), documents.height, told)
 
 
 def sweep(conn: psycopg.Connection, settings: Settings, *, owed: bool = False) -> Recorded:
@@ -77,20 +70,84 @@ def sweep(conn: psycopg.Connection, settings: Settings, *, owed: bool = False) -
 
     owed: the receipts are to become files; until ``writing.write_sent`` the batch remembers it.
     """
-    [batch_id] = numbers(conn, "batch_id", 1)
-    writing.write_batch(conn, batch_id, settings)
     none_new = pl.DataFrame(schema=_DOCUMENTS)
-    ready = Round(none_new)
     nobody = pl.DataFrame(schema=LIFE)
-    decide_lists(conn, ready, ready_lists(conn), nobody, {}, settings, batch_id)
-    _write(conn, ready, batch_id)
-    late = expired(conn, settings)
-    late.documents = none_new
-    _write(conn, late, batch_id)
-    told = _tell(conn, batch_id, [ready, late], f.none(), none_new, {}, [])
+    with _Scribe(conn, NOTHING, [], none_new, settings) as scribe:
+        ready = Round(none_new)
+        decide_lists(conn, ready, ready_lists(conn), nobody, {}, settings, scribe.batch_id)
+        scribe.write(ready)
+        late = expired(conn, settings)
+        late.documents = none_new
+        scribe.write(late)
+        told = scribe.tell(f.none(), [])
     if owed and told:
-        writing.write_owed(conn, batch_id)
-    return Recorded(batch_id, 0, 0, told)
+        writing.write_owed(conn, scribe.batch_id)
+    return Recorded(scribe.batch_id, 0, 0, told)
+
+
+NOTHING = Batch([], [], pl.DataFrame(schema=DOCUMENTS), {}, f.none())
+
+
+class _Scribe:
+    """Writes the rounds of a batch, and its receipts.
+
+    Receipts are put into words on a thread of its own while the database writes the round.
+    """
+
+    def __init__(
+        self,
+        conn: psycopg.Connection,
+        batch: Batch,
+        message_ids: list[int],
+        documents: pl.DataFrame,
+        settings: Settings,
+    ) -> None:
+        self._conn, self._batch, self._message_ids = conn, batch, message_ids
+        self._documents = documents
+        self._events: list[pl.DataFrame] = []
+        self._findings: list[pl.DataFrame] = []
+        self._made: list[Future[list[receipts.Made]]] = []
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scribe")
+        [self.batch_id] = numbers(conn, "batch_id", 1)
+        writing.write_batch(conn, self.batch_id, settings)
+
+    def __enter__(self) -> "_Scribe":
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def write(self, part: Round) -> None:
+        """Write a round's state, so that the next round can read it."""
+        events = pl.concat([steps.none(), *part.events])
+        self._findings += part.findings
+        if events.is_empty():
+            return
+        invt = pl.concat([pl.DataFrame(schema=_INVT), *part.invt])
+        conn = self._conn
+        receivers = writing.receivers(
+            conn, events["message_id"].unique(), self._batch.incoming, self._message_ids
+        )
+        ids = events["document_id"].unique()
+        numbered = writing.numbers_of(conn, ids, self._documents, invt)
+        told = receipts.gather(conn, events, numbered, receivers, self._batch.bodies)
+        self._made.append(self._pool.submit(receipts.make, told))
+        self._events.append(events.select(doc="document_id", message_id="message_id"))
+        writing.write_documents(conn, part.documents, events, invt, self.batch_id)
+
+    def tell(
+        self, form: pl.DataFrame, refused: list[tuple[bytes, bytes]]
+    ) -> list[receipts.Receipt]:
+        """Write all findings and receipts. refused: each CEB900, in clear and sealed."""
+        findings = f.together([form, *self._findings])
+        if findings.height:
+            message_of = pl.concat(self._events).unique("doc")
+            writing.write_findings(self._conn, findings, message_of)
+        made = [receipt for future in self._made for receipt in future.result()]
+        return receipts.write(self._conn, self.batch_id, made, refused)
+
+
+_INVT: dict[str, Any] = {"id": pl.Int64, "invt_no": pl.String}
 
 
 # ── what arrives ────────────────────────────────────────────────────────────────────────────
@@ -182,39 +239,3 @@ def _kept(good: pl.DataFrame, settings: Settings) -> Round:
     )
     first = steps.first(drafts, pl.lit(SAVED, dtype=pl.Int64), settings.at_ms)
     return Round(drafts, events=[first])
-
-
-# ── what is written ─────────────────────────────────────────────────────────────────────────
-
-
-def _write(conn: psycopg.Connection, part: Round, batch_id: int) -> None:
-    """A round's state, so that the next round can read it."""
-    events = pl.concat([steps.none(), *part.events])
-    invt = pl.concat([pl.DataFrame(schema=_INVT), *part.invt])
-    writing.write_documents(conn, part.documents, events, invt, batch_id)
-
-
-_INVT: dict[str, Any] = {"id": pl.Int64, "invt_no": pl.String}
-
-
-def _tell(
-    conn: psycopg.Connection,
-    batch_id: int,
-    parts: list[Round],
-    form: pl.DataFrame,
-    documents: pl.DataFrame,
-    bodies: dict[str, Body],
-    refused: list[tuple[bytes, bytes]],
-) -> list[receipts.Receipt]:
-    """Findings and receipts of all rounds of a batch."""
-    events = pl.concat([steps.none(), *(event for part in parts for event in part.events)])
-    message_of = events.select(doc="document_id", message_id="message_id").unique("doc")
-    findings = f.together([form, *(found for part in parts for found in part.findings)])
-    writing.write_findings(conn, findings, message_of)
-    invt = pl.concat(
-        [pl.DataFrame(schema=_INVT), *(given for part in parts for given in part.invt)]
-    )
-    receivers = writing.receivers(conn, events["message_id"].unique())
-    numbers_of = writing.numbers_of(conn, events["document_id"].unique(), documents, invt)
-    made = receipts.make(conn, events, numbers_of, receivers, bodies)
-    return receipts.write(conn, batch_id, list(made), refused)

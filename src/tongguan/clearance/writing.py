@@ -289,20 +289,40 @@ def signature_findings(message: Incoming, settings: Settings) -> list[Finding]:
     ]
 
 
-def receivers(conn: psycopg.Connection, message_ids: pl.Series) -> pl.DataFrame:
-    """message_id and receiver (dxpId) of messages."""
-    sql = "SELECT id AS message_id, receiver FROM message WHERE id = ANY(%(ids)s)"
+def receivers(
+    conn: psycopg.Connection,
+    wanted: pl.Series,
+    incoming: Sequence[Incoming],
+    ids: Sequence[int],
+) -> pl.DataFrame:
+    """message_id and receiver (dxpId) of messages: of those that just came in, and stored ones."""
     schema = {"message_id": pl.Int64, "receiver": pl.String}
-    return store.fetch(conn, sql, {"ids": message_ids.to_list()}, schema)
+    known = [message.parsed.transfer.get("dxpId") for message in incoming]
+    here = pl.DataFrame({"message_id": list(ids), "receiver": known}, schema=schema)
+    others = wanted.filter(~wanted.is_in(here["message_id"].implode()))
+    if others.is_empty():
+        return here
+    source, values = store.unnest("k", others.alias("id").to_frame())
+    sql = f"SELECT id AS message_id, receiver FROM {source} JOIN message USING (id)"
+    return pl.concat([here, store.fetch(conn, sql, values, schema)])
 
 
 def numbers_of(
     conn: psycopg.Connection, ids: pl.Series, documents: pl.DataFrame, invt: pl.DataFrame
 ) -> pl.DataFrame:
-    """id, pre_no, invt_no of documents: those of this batch from its columns, others stored."""
-    here = documents.select("pre_no", id="doc").join(invt, on="id", how="left")
-    others = ids.filter(~ids.is_in(documents["doc"].implode()))
-    sql = "SELECT id, pre_no, invt_no FROM document WHERE id = ANY(%(ids)s)"
+    """id, pre_no, invt_no of documents: those of this batch from its columns, others stored.
+
+    invt: id, invt_no of lists that have just been numbered.
+    """
     schema = {"id": pl.Int64, "pre_no": pl.String, "invt_no": pl.String}
-    stored = store.fetch(conn, sql, {"ids": others.to_list()}, schema)
-    return pl.concat([here.select("id", "pre_no", "invt_no"), stored])
+    here = documents.select("pre_no", id="doc", invt_no=pl.lit(None, dtype=pl.String)).select(
+        *schema
+    )
+    others = ids.filter(~ids.is_in(here["id"].implode()))
+    if others.len():
+        source, values = store.unnest("k", others.alias("id").to_frame())
+        sql = f"SELECT id, pre_no, invt_no FROM {source} JOIN document USING (id)"
+        here = pl.concat([here, store.fetch(conn, sql, values, schema)])
+    return here.join(
+        invt.rename({"invt_no": "given"}), on="id", how="left", maintain_order="left"
+    ).select("id", "pre_no", invt_no=pl.coalesce("given", "invt_no"))
