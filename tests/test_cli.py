@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from dossiers import inventory, message, order, packed, parcel, payment, waybill
 from lxml import etree
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from tongguan import cli, store
+from tongguan import cli, console, store
 
 NOON = "2022-06-01T12:00:00+08:00"
 Call = Callable[..., Result]
@@ -27,7 +28,8 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
     monkeypatch.setenv("TONGGUAN_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TONGGUAN_DATA_KEY", "ab" * 32)
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console, "out", Console(width=200, highlight=False))
+    monkeypatch.setattr(console, "err", Console(stderr=True, width=200, highlight=False))
 
     def run(*arguments: object) -> Result:
         return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
