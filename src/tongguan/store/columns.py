@@ -266,6 +266,9 @@ def _described(connection: psycopg.Connection, statement: str) -> dict[str, pl.D
     server = connection.pgconn
     for answer in (server.prepare(b"", statement.encode()), server.describe_prepared(b"")):
         if answer.status != pq.ExecStatus.COMMAND_OK:
+            if server.status != pq.ConnStatus.OK:
+                # The answer is libpq's own then, without a SQLSTATE that would say so.
+                raise psycopg.OperationalError(server.get_error_message())
             raise psycopg.errors.error_from_result(answer, encoding="utf-8")
     names = [(answer.fname(i) or b"").decode() for i in range(answer.nfields)]
     if len(set(names)) < len(names):
