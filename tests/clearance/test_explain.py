@@ -33,7 +33,7 @@ def test_a_released_parcel(window: Window) -> None:
         *("order", "payment", "waybill", "inventory"),
     ]
     assert [event["status"] for event in found.documents[-1]["events"]] == [2, 120, 399, 800]
-    assert len(found.compared) == 7
+    assert len(found.compared) == 8
     assert all(pair.equal for pair in found.compared)
     assert found.day == date(2022, 6, 1)
     vat = [step for step in found.steps if step.what == "vat" or "VAT" in step.en]

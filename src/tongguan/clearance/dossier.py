@@ -54,8 +54,8 @@ _ON = {
 
 HEAD_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "order": (
-        *("buyerName", "buyerTelephone", "buyerTelephone_digest", "buyerIdNumber"),
-        *("buyerIdNumber_digest", "acturalPaid"),
+        *("buyerName", "buyerTelephone", "buyerTelephone_digest", "buyerIdType"),
+        *("buyerIdNumber", "buyerIdNumber_digest", "acturalPaid"),
     ),
     "payment": ("payerName", "payerIdNumber", "payerIdNumber_digest", "amountPaid"),
     "waybill": ("orderNo",),
