@@ -8,6 +8,7 @@ failures raised inside (driver.py) are tried everywhere.
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -150,6 +151,16 @@ def test_server_stopped_during_the_run(fresh: Scene) -> None:
     said = paragraph(done)
     assert "run" in said, said
     fresh.ends_well()
+
+
+@pytest.mark.parametrize("way", ["execute", "fetch"])
+def test_connection_lost_between_two_statements(scene: Scene, way: str) -> None:
+    """Whichever way the next statement goes, the loss is known for what it is."""
+    with store.open(home=scene.window.home) as database, database.connect() as conn:
+        with socket.socket(fileno=os.dup(conn.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(store.Unavailable, match="lost"), store.environment():
+            store.fetch(conn, "SELECT 1 AS a") if way == "fetch" else conn.execute("SELECT 1")
 
 
 @pytest.mark.parametrize("call", [8, *(pytest.param(n, marks=full) for n in range(1, 40, 4))])
