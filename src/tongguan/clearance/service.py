@@ -30,6 +30,9 @@ class Run:
     digests: list[tuple[str, str]] = field(default_factory=list)
 
 
+ATTEMPTS = 30
+"""How often a batch is decided anew because another worker met it."""
+
 Progress = Callable[[int, Run], None]
 
 
@@ -103,7 +106,7 @@ def clear(
         at_desk = desk(reader, vault, decided_under)
         for batch in prepared(found, at_desk, limits or messages.Limits()):
             work = partial(record, batch=batch, settings=decided_under, seal=vault.seal)
-            done = store.transact(database, work)
+            done = store.transact(database, work, attempts=ATTEMPTS)
             run.messages += done.messages
             run.documents += done.documents
             run.repeated += len(batch.repeated)
