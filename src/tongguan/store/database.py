@@ -201,8 +201,8 @@ def transact(
     Serialization failures, deadlocks and unique violations roll back and run ``work`` again, at
     most ``attempts`` times in all, with growing random pauses; then Unavailable is raised, or the
     unique violation. ``work`` must therefore change nothing but the database. A lost connection, a
-    full disk and the like raise Unavailable; the transaction then is not in the database, unless the connection
-    broke while the commit was under way, which the text says.
+    full disk and the like raise Unavailable; the transaction then is not in the database, unless
+    the connection broke while the commit was under way, which the text says.
     """
     for attempt in range(1, attempts + 1):
         try:
