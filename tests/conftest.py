@@ -44,8 +44,16 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def server(home: Path) -> Iterator[store.Database]:
-    """The embedded server of this test session (one for each xdist worker)."""
+    """The embedded server of this test session (one for each xdist worker).
+
+    It does not wait for the disk: making and dropping a database for each test would else take
+    most of the time. What must survive a crash is tested on servers of its own (tests/faults).
+    """
     with store.open(home=home) as opened:
+        with opened.connect(autocommit=True) as connection:
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                connection.execute(f"ALTER SYSTEM SET {setting} = off")
+            connection.execute("SELECT pg_reload_conf()")
         yield opened
 
 

@@ -99,8 +99,8 @@ def now_or(at: datetime | None) -> datetime:
 
 @contextmanager
 def opened(url: str | None) -> Iterator[store.Database]:
-    """The database with its tables in place."""
-    with store.open(url) as database:
+    """The database with its tables in place; what fails of it inside is store.Unavailable."""
+    with store.environment(), store.open(url) as database:
         clearance.prepare_database(database)
         yield database
 

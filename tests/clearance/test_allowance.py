@@ -62,6 +62,19 @@ def test_another_person_has_another_year(window: Window) -> None:
     assert sorted(window.allowance().values()) == [15_000_00, 15_000_00]
 
 
+def test_a_number_has_one_year_whatever_kind_of_document_it_is_said_to_be(window: Window) -> None:
+    first, paid, way, listed = parcel(2, items=DEAR)
+    as_other = [
+        first.but(buyerIdType="2"),
+        paid.but(payerIdType="2"),
+        way,
+        listed.but(buyerIdType="2"),
+    ]
+    done = window.clear(*parcel(1, items=DEAR), *as_other)
+    assert [line["status"] for line in done.all("inventory")] == [800, 100]
+    assert rules(done.all("inventory")[1]) == ["limit.annual"]
+
+
 def test_the_year_begins_at_midnight_in_shanghai(window: Window) -> None:
     last = window.clear(*parcel(1, items=DEAR), at="2021-12-31T23:59:59+08:00")
     assert last.inventory["status"] == 800
@@ -79,8 +92,9 @@ def test_the_year_begins_at_midnight_in_shanghai(window: Window) -> None:
 
 def prepared(window: Window, papers: Sequence[Paper]) -> intake.Batch:
     files = [(f"{n}.xml", data) for n, data in enumerate(packed(papers))]
-    guard = service.privacy(window.vault)
-    return intake.prepare(files, lambda digests: set(), guard, messages.Limits())
+    with window.database.connect(autocommit=True) as conn:
+        desk = service.desk(conn, window.vault, window.settings(NOON))
+        return intake.prepare(files, desk, messages.Limits())
 
 
 def work(window: Window, papers: Sequence[Paper], at: str = NOON) -> Callable:

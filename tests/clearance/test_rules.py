@@ -472,6 +472,8 @@ def test_match_buyer_id(window: Window) -> None:
     done = window.clear(*swap(parcel(), inventory(buyerIdNumber=BO.number)))
     masked = [f"{n[:3]}***{n[-2:]}" for n in (ANNA.number, BO.number)]
     refused(done, ("match.buyer-id", "match.buyer-id", "inventory", "buyerIdNumber", *masked))
+    done = window.clear(*swap(parcel(3), inventory(3, buyerIdType="2")))
+    refused(done, ("match.buyer-id", "match.buyer-id", "inventory", "buyerIdType", "1", "2"))
     released(window.clear(*parcel(2)))
 
 

@@ -31,10 +31,12 @@ class Decisions:
 
 
 def buyer_key() -> pl.Expr:
-    """Whose year it is: the identity document, by type and keyed hash."""
-    return pl.format(
-        "{}:{}", pl.col("inventory.buyerIdType"), pl.col("inventory.buyerIdNumber_digest")
-    )
+    """Whose year it is: the keyed hash of the identity number.
+
+    Not its type: a number declared once as an identity card and once as another document would
+    have two years.
+    """
+    return pl.col("inventory.buyerIdNumber_digest")
 
 
 def decide(dossiers: Dossiers, law: policy.Law, used: pl.DataFrame) -> Decisions:

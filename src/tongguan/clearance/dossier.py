@@ -54,8 +54,8 @@ _ON = {
 
 HEAD_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "order": (
-        *("buyerName", "buyerTelephone", "buyerTelephone_digest", "buyerIdNumber"),
-        *("buyerIdNumber_digest", "acturalPaid"),
+        *("buyerName", "buyerTelephone", "buyerTelephone_digest", "buyerIdType"),
+        *("buyerIdNumber", "buyerIdNumber_digest", "acturalPaid"),
     ),
     "payment": ("payerName", "payerIdNumber", "payerIdNumber_digest", "amountPaid"),
     "waybill": ("orderNo",),
@@ -144,6 +144,17 @@ def _found(
     both = pl.concat([hit, missing.join(stored, on=["a", "b"]).select(hit.columns)])
     # Two payments may name one order: the one that came last counts.
     return both.sort("list", "id").unique("list", keep="last", maintain_order=True)
+
+
+def arriving(documents: pl.DataFrame, at_ms: int) -> pl.DataFrame:
+    """LIFE columns of newly accepted documents (doc, case, message_id, keys)."""
+    return documents.select(
+        *(name for name in LIFE if name in documents.columns),
+        id="doc",
+        seq=pl.lit(1, dtype=pl.Int64),
+        at=pl.lit(at_ms, dtype=pl.Int64),
+        arrival="case",
+    ).select(*LIFE)
 
 
 def touched_lists(conn: Connection, fresh: pl.DataFrame) -> pl.DataFrame:

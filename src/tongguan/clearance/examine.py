@@ -15,11 +15,18 @@ from tongguan.clearance import dossier, steps
 from tongguan.clearance import findings as f
 from tongguan.clearance.accept import accept
 from tongguan.clearance.decide import decide
-from tongguan.clearance.intake import Batch, Incoming, Privacy, Source, prepare, read
+from tongguan.clearance.intake import Batch, Desk, Incoming, Source, prepare, read
 from tongguan.clearance.kinds import KINDS
+from tongguan.clearance.rounds import MET
 
-IN_MEMORY = Privacy(seal=lambda data: b"", digest=lambda column: column)
-"""Nothing is kept, so nothing need be sealed or hashed."""
+IN_MEMORY = Desk(
+    known=lambda digests: set(),
+    seal=lambda data: b"",
+    digest=lambda column: column,
+    ids=lambda count: list(range(count)),
+    pre_numbers=lambda count: [""] * count,
+)
+"""Nothing is kept, so nothing need be sealed, hashed or numbered for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +61,16 @@ def examine(
 ) -> Examined:
     """All findings of the documents in these files, alone and as dossiers."""
     limits = limits or messages.Limits()
-    batch = prepare(read(found, limits), lambda digests: set(), IN_MEMORY, limits)
-    documents = batch.documents.with_columns(doc="case")
+    batch = prepare(read(found, limits), IN_MEMORY, limits)
+    documents = batch.documents
     declared = documents.filter(pl.col("valid") & (pl.col("app_status") == steps.DECLARED))
-    no_documents = pl.DataFrame(schema={**_STORED})
-    taken = accept(declared, no_documents)
+    taken = accept(declared, pl.DataFrame(schema=MET))
     fresh = declared.join(taken.documents.filter("accepted", "current"), on="doc")
-    life = fresh.select(
-        *(name for name in dossier.LIFE if name in fresh.columns),
-        id="doc",
-        message_id=pl.col("message"),
-        seq=pl.lit(1, dtype=pl.Int64),
-        at=pl.lit(0, dtype=pl.Int64),
-        arrival="case",
-    ).select(*dossier.LIFE)
-    bodies = {
-        name: type(body)(
-            body.kind,
-            body.heads.with_columns(doc="case"),
-            None if body.lines is None else body.lines.with_columns(doc="case"),
-        )
-        for name, body in batch.bodies.items()
-    }
+    life = dossier.arriving(fresh.with_columns(message_id="message"), 0)
     lists = dossier.touched_lists(None, life)
-    complete = dossier.complete(None, lists, life, bodies)
-    parts = [batch.findings, taken.findings]
+    complete = dossier.complete(None, lists, life, batch.bodies)
+    form = batch.findings.join(documents.select("case", "doc"), on="case", maintain_order="left")
+    parts = [f.shaped(form.drop("case").rename({"doc": "case"})), taken.findings]
     if complete is not None:
         used = pl.DataFrame(schema={"buyer": pl.String, "used_fen": pl.Int64})
         decided = decide(complete.dossiers, law, used).findings
@@ -95,23 +87,12 @@ def examine(
     )
 
 
-_STORED: dict[str, Any] = {
-    "id": pl.Int64,
-    "kind": pl.Int64,
-    "key_a": pl.String,
-    "key_b": pl.String,
-    "status": pl.Int64,
-    "app_time": pl.String,
-    "released": pl.Boolean,
-}
-
-
 def _placed(batch: Batch, documents: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
     """Findings with their file, place and key, those about whole messages first."""
     names = pl.DataFrame(
         {"file": [message.name for message in batch.incoming]}, schema={"file": pl.String}
     ).with_row_index("message")
-    places = documents.select("case", "message", "position", key=pl.col("key_b")).join(
+    places = documents.select("message", "position", case="doc", key="key_b").join(
         names.with_columns(pl.col("message").cast(pl.Int64)), on="message"
     )
     about = findings.join(places, on="case", how="left", maintain_order="left")

@@ -93,6 +93,7 @@ def _step_facts(step: policy.Step) -> dict[str, Any]:
 COMPARED: tuple[tuple[str, str, str], ...] = (
     ("match.buyer-name", "order.buyerName", "inventory.buyerName"),
     ("match.buyer-phone", "order.buyerTelephone", "inventory.buyerTelephone"),
+    ("match.buyer-id", "order.buyerIdType", "inventory.buyerIdType"),
     ("match.buyer-id", "order.buyerIdNumber", "inventory.buyerIdNumber"),
     ("match.payer", "order.buyerName", "payment.payerName"),
     ("match.payer", "order.buyerIdNumber", "payment.payerIdNumber"),

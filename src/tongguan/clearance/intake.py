@@ -12,13 +12,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
-from tongguan import codes, messages
+from tongguan import codes, messages, store
 from tongguan.clearance import findings as f
 from tongguan.clearance.kinds import BY_MESSAGE, Kind
 from tongguan.clearance.rules import list_line_total, order_total
@@ -61,11 +62,16 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The typed documents of one kind: heads and lines with ``case``; see ``intake.POSITIONS``."""
+    """The typed documents of one kind: heads and lines with ``case`` and ``doc``.
+
+    rows: what is stored of the valid ones, heads and lines, ready to be written; None where the
+    body was put together otherwise.
+    """
 
     kind: Kind
     heads: pl.DataFrame
     lines: pl.DataFrame | None
+    rows: tuple[store.Rows, store.Rows | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ class Batch:
     """One batch, ready to be recorded.
 
     incoming: new messages, in order of arrival. repeated: digests of files that came before.
-    documents: case, message, position, kind, keys, appType …, valid; in order of arrival.
+    documents: doc, case, message, position, kind, keys, appType …, valid; in order of arrival.
     bodies: by kind name. findings: what form rules found; case as in documents.
     """
 
@@ -85,11 +91,18 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Privacy:
-    """How personal data are kept: ``seal`` bytes, ``digest`` a column, ``mask`` a column."""
+class Desk:
+    """What intake asks of the outside.
 
+    known: which of these message digests came before. seal: bytes encrypted. digest: the keyed
+    hashes of a column. ids: so many new document ids. pre_numbers: so many new preNo.
+    """
+
+    known: Callable[[list[str]], set[str]]
     seal: Callable[[bytes], bytes]
     digest: Callable[[pl.Series], pl.Series]
+    ids: Callable[[int], list[int]]
+    pre_numbers: Callable[[int], list[str]]
 
 
 DOCUMENTS: dict[str, Any] = {
@@ -157,8 +170,7 @@ def batches(found: Sequence[Source]) -> Iterator[list[Source]]:
 
 def prepared(
     found: Sequence[Source],
-    known: Callable[[list[str]], set[str]],
-    privacy: Privacy,
+    desk: Desk,
     limits: messages.Limits,
 ) -> Iterator[Batch]:
     """Prepare batches ahead of the one being recorded, in order, at most BATCHES_AHEAD."""
@@ -172,7 +184,7 @@ def prepared(
             room.acquire()
             if stopped.is_set():
                 raise RuntimeError("intake was stopped")
-            return prepare(read(cut, limits), known, privacy, limits)
+            return prepare(read(cut, limits), desk, limits)
 
         for cut in cuts:
             ahead.put(pool.submit(work, cut))
@@ -196,13 +208,12 @@ def read(cut: Iterable[Source], limits: messages.Limits) -> Iterator[tuple[str, 
 
 def prepare(
     files: Iterable[tuple[str, bytes]],
-    known: Callable[[list[str]], set[str]],
-    privacy: Privacy,
+    desk: Desk,
     limits: messages.Limits,
 ) -> Batch:
     """Parse, check and seal one batch of messages; those met before are set aside by digest."""
     named = [(name, hashlib.sha256(data).hexdigest(), data) for name, data in files]
-    seen = known([digest for _, digest, _ in named])
+    seen = desk.known([digest for _, digest, _ in named])
     incoming: list[Incoming] = []
     repeated: list[tuple[str, str]] = []
     for name, digest, data in named:
@@ -213,10 +224,10 @@ def prepare(
         parsed = messages.parse(data, limits)
         if not parsed.refused and parsed.type not in BY_MESSAGE:
             _refuse_type(parsed)
-        sealed = privacy.seal(pa.compress(data, codec="zstd", asbytes=True))
+        sealed = desk.seal(pa.compress(data, codec="zstd", asbytes=True))
         original = data if parsed.refused else None
         incoming.append(Incoming(name, digest, parsed, original, sealed))
-    return _checked(incoming, repeated, privacy)
+    return _checked(incoming, repeated, desk)
 
 
 def _refuse_type(parsed: messages.Parsed) -> None:
@@ -234,7 +245,7 @@ def _refuse_type(parsed: messages.Parsed) -> None:
     )
 
 
-def _checked(incoming: list[Incoming], repeated: list[tuple[str, str]], privacy: Privacy) -> Batch:
+def _checked(incoming: list[Incoming], repeated: list[tuple[str, str]], desk: Desk) -> Batch:
     collected = messages.collect([message.parsed for message in incoming])
     bodies: dict[str, Body] = {}
     documents, found = [], []
@@ -263,7 +274,9 @@ def _checked(incoming: list[Incoming], repeated: list[tuple[str, str]], privacy:
     frame = frame.join(bad, on="case", how="left", maintain_order="left").with_columns(
         valid=pl.col("valid") & pl.col("bad").is_null()
     )
-    return Batch(incoming, repeated, frame.drop("bad"), _private(bodies, privacy), findings)
+    frame = _numbered(frame.drop("bad"), desk)
+    ready = _ready(_private(bodies, desk), frame)
+    return Batch(incoming, repeated, frame, ready, findings)
 
 
 _SPEC = "CEB specification 202205"
@@ -305,7 +318,7 @@ def _document_columns(kind: Kind, heads: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _private(bodies: dict[str, Body], privacy: Privacy) -> dict[str, Body]:
+def _private(bodies: dict[str, Body], desk: Desk) -> dict[str, Body]:
     """Replace each personal element by its mask, and put its keyed hash beside it.
 
     The hashes of all columns are taken at once: a buyer stands in order, payment and list.
@@ -319,7 +332,7 @@ def _private(bodies: dict[str, Body], privacy: Privacy) -> dict[str, Body]:
     if not personal:
         return bodies
     columns = [bodies[kind].heads[name].str.to_uppercase().alias("") for kind, name in personal]
-    hashed = privacy.digest(pl.concat(columns))
+    hashed = desk.digest(pl.concat(columns))
     frames = {name: body.heads for name, body in bodies.items()}
     start = 0
     for (kind, name), column in zip(personal, columns, strict=True):
@@ -327,6 +340,63 @@ def _private(bodies: dict[str, Body], privacy: Privacy) -> dict[str, Body]:
         frames[kind] = frames[kind].with_columns(mine, messages.mask(pl.col(name)).alias(name))
         start += column.len()
     return {name: Body(body.kind, frames[name], body.lines) for name, body in bodies.items()}
+
+
+@cache
+def _pre_numbered() -> tuple[int, ...]:
+    """The kinds whose receipt has a preNo."""
+    kinds = ((kind, messages.message_type(kind.message).receipt) for kind in BY_MESSAGE.values())
+    return tuple(
+        kind.number
+        for kind, receipt in kinds
+        if receipt
+        and any(field.name == "preNo" for field in messages.message_type(receipt).head_fields)
+    )
+
+
+def _numbered(documents: pl.DataFrame, desk: Desk) -> pl.DataFrame:
+    """Give each document its id (``doc``) and, where its receipt has one, a preNo of ours.
+
+    A preNo that the sender gave is kept: it is ours of an earlier time.
+    """
+    frame = documents.with_columns(doc=pl.Series(desk.ids(documents.height), dtype=pl.Int64))
+    lacks = pl.col("kind").is_in(_pre_numbered()) & pl.col("pre_no").is_null()
+    needs = frame.filter(lacks).select("doc")
+    made = pl.Series(desk.pre_numbers(needs.height), dtype=pl.String)
+    given = needs.with_columns(made=made)
+    joined = frame.join(given, on="doc", how="left", maintain_order="left")
+    return joined.with_columns(pre_no=pl.coalesce("pre_no", "made")).drop("made")
+
+
+_NOT_STORED = ("case", "message", "position", "valid")
+
+
+def _ready(bodies: dict[str, Body], documents: pl.DataFrame) -> dict[str, Body]:
+    """Bodies with ``doc``, and what is stored of the valid documents as rows to be written."""
+    ids = documents.select("case", "doc")
+    valid = documents.filter("valid").select("doc")
+
+    def made(body: Body) -> Body:
+        heads = body.heads.join(ids, on="case", maintain_order="left")
+        lines = body.lines
+        if lines is not None:
+            lines = lines.join(ids, on="case", maintain_order="left")
+        kept = (_stored(heads, valid), None if lines is None else _stored(lines, valid))
+        return Body(body.kind, heads, lines, kept)
+
+    return {name: made(body) for name, body in bodies.items()}
+
+
+def _stored(frame: pl.DataFrame, kept: pl.DataFrame) -> store.Rows:
+    rows = frame.join(kept, on="doc", how="semi", maintain_order="left")
+    return store.encode(rows.rename({"doc": "document_id"}).drop(_NOT_STORED, strict=False))
+
+
+def stored_rows(body: Body, kept: pl.DataFrame) -> tuple[store.Rows, store.Rows | None]:
+    """What is stored of the documents ``kept`` (doc): as prepared, if all valid ones are kept."""
+    if body.rows is not None and body.rows[0].height == kept.height:
+        return body.rows
+    return _stored(body.heads, kept), None if body.lines is None else _stored(body.lines, kept)
 
 
 IDENTITY_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)

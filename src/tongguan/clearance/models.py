@@ -332,6 +332,11 @@ CREATE TABLE early (
     PRIMARY KEY (way_b, way_a, kind)
 );
 """
+OWED = """
+ALTER TABLE batch ADD COLUMN owed boolean NOT NULL DEFAULT false;
+CREATE INDEX batch_owed ON batch (id) WHERE owed;
+"""
+"""Batches without a message of their own, whose receipts have not yet left for files."""
 
 COLUMN_TYPES = {"decimal": "numeric(19,5)", "integer": "bigint"}
 """Of the catalogue's kinds of value; all others are text."""
@@ -388,5 +393,6 @@ def steps() -> list[str]:
         GUARDS,
         DECISION,
         "".join(body_tables(kind) for kind in KINDS.values()),
-        AFTER_RELEASE.format(legal=legal_numbers(5)),
+        OWED,
+        AFTER_RELEASE.format(legal=legal_numbers(6)),
     ]

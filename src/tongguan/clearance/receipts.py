@@ -7,7 +7,7 @@ true, and leave for files or the wire only after it is committed.
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -83,51 +83,66 @@ def guids(count: int) -> list[str]:
     ]
 
 
-def make(
+Made = tuple[str, str | None, int, bytes]
+"""A receipt message without its number: type, receiver, returns, bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the receipts of some events need, by kind; nothing of it is in the database only.
+
+    returns: event columns, receiver, pre_no, invt_no and the elements the receipt repeats.
+    """
+
+    returns: dict[str, pl.DataFrame]
+
+
+def gather(
     conn: psycopg.Connection,
     events: pl.DataFrame,
     numbers_of: pl.DataFrame,
     receivers: pl.DataFrame,
     bodies: Mapping[str, Body],
-) -> Iterator[tuple[str, str | None, int, bytes]]:
-    """Receipt messages for events, in causal order: type, receiver, returns, bytes.
-
-    numbers_of: id, pre_no, invt_no. receivers: message_id, receiver. bodies: of documents of this
-    batch; those of stored ones are read.
+) -> Told:
+    """Bring together what receipts tell. numbers_of: id, pre_no, invt_no. receivers: message_id,
+    receiver. bodies: of documents of this batch; those of stored ones are read.
     """
     told = events.join(receivers, on="message_id", how="left", maintain_order="left").join(
         numbers_of, left_on="document_id", right_on="id", how="left", maintain_order="left"
     )
-    returns = pl.concat(
-        [_returns(conn, BY_NUMBER[number], told, bodies) for number in _kinds(told)]
-        or [pl.DataFrame(schema={"at": pl.Int64, "kind": pl.Int64, "receiver": pl.String})]
-    )
-    if returns.is_empty():
-        return
+    returns = {}
+    for number in told["kind"].unique().sort():
+        kind = BY_NUMBER[number]
+        mine = told.filter(pl.col("kind") == number)
+        ids = mine.select(id="document_id").unique(maintain_order=True).with_row_index("case")
+        echo = dossier.body_heads(conn, kind.name, ids, echoed(kind), bodies).drop("case")
+        returns[kind.name] = mine.join(
+            echo, left_on="document_id", right_on="id", how="left", maintain_order="left"
+        )
+    return Told(returns)
+
+
+def make(told: Told) -> list[Made]:
+    """The receipt messages in causal order. Touches no database, so it may run beside one."""
+    if not told.returns:
+        return []
+    returns = pl.concat(_returns(KINDS[kind], mine) for kind, mine in told.returns.items())
     group = ["at", "kind", "receiver"]
     ordered = returns.sort(*group, "document_id", nulls_last=True).with_columns(
         chunk=pl.int_range(pl.len()).over(group) // RETURNS_MOST
     )
     parts = ordered.group_by([*group, "chunk"], maintain_order=True).agg("fragment")
+    made = []
     for (_, number, receiver, _, fragments), guid in zip(
         parts.iter_rows(), guids(parts.height), strict=True
     ):
         type_ = receipt_type(BY_NUMBER[number]).type
-        yield type_, receiver, len(fragments), messages.message(type_, fragments, guid)
+        made.append((type_, receiver, len(fragments), messages.message(type_, fragments, guid)))
+    return made
 
 
-def _kinds(events: pl.DataFrame) -> list[int]:
-    return events["kind"].unique().sort().to_list()
-
-
-def _returns(
-    conn: psycopg.Connection, kind: Kind, told: pl.DataFrame, bodies: Mapping[str, Body]
-) -> pl.DataFrame:
+def _returns(kind: Kind, mine: pl.DataFrame) -> pl.DataFrame:
     """The returns of one kind: at, kind, receiver, document_id, fragment."""
-    mine = told.filter(pl.col("kind") == kind.number)
-    ids = mine.select(id="document_id").unique(maintain_order=True).with_row_index("case")
-    echo = dossier.body_heads(conn, kind.name, ids, echoed(kind), bodies).drop("case")
-    mine = mine.join(echo, left_on="document_id", right_on="id", how="left", maintain_order="left")
     type_ = receipt_type(kind)
     own: dict[str, pl.Expr | pl.Series] = {
         "guid": pl.Series(guids(mine.height), dtype=pl.String),
@@ -140,11 +155,11 @@ def _returns(
         numbered = pl.max_horizontal("before", "after") >= RECEIVED_BY_CUSTOMS
         own["invtNo"] = pl.when(numbered).then("invt_no")
     known = set(mine.columns)
-    filled = mine.with_columns(
+    filled = mine.select(
         _fitting(own.get(f.name, pl.col(f.name) if f.name in known else pl.lit(None)), f)
         for f in type_.head_fields
     )
-    fragments = messages.render(type_.type, filled.select(f.name for f in type_.head_fields))
+    fragments = messages.render(type_.type, filled)
     return mine.select("at", "kind", "receiver", "document_id").with_columns(
         fragment=fragments.alias("fragment")
     )
@@ -215,7 +230,7 @@ def _legible(data: bytes) -> str:
 def write(
     conn: psycopg.Connection,
     batch_id: int,
-    made: Sequence[tuple[str, str | None, int, bytes]],
+    made: Sequence[Made],
     refused: Sequence[tuple[bytes, bytes]],
 ) -> list[Receipt]:
     """Store receipts in order. refused: (CEB900 in clear, sealed): it quotes personal data."""
@@ -255,9 +270,12 @@ def write(
 
 
 def to_files(receipts: Sequence[Receipt], folder: Path, *, again: bool = False) -> None:
-    """Write receipts as files; one that is there already, and whole, is left."""
+    """Write receipts as files, each whole or not at all; one that is there already is left."""
     folder.mkdir(parents=True, exist_ok=True)
     there = {entry.name: entry.stat().st_size for entry in os.scandir(folder)} if again else {}
     for receipt in receipts:
         if there.get(receipt.file_name) != len(receipt.xml):
-            (folder / receipt.file_name).write_bytes(receipt.xml)
+            # Whoever watches the folder, or looks after a crash or on a full disk, sees no half.
+            part = folder / f"{receipt.file_name}.part"
+            part.write_bytes(receipt.xml)
+            part.replace(folder / receipt.file_name)

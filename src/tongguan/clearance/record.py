@@ -6,6 +6,7 @@ fail (``writing.Conflict`` or a unique violation), and ``store.transact`` runs i
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,6 @@ from tongguan.clearance import arrivals, parties, receipts, returns, steps, text
 from tongguan.clearance import findings as f
 from tongguan.clearance.dossier import LIFE, ready_lists
 from tongguan.clearance.intake import DOCUMENTS, POSITIONS, Batch, Body
-from tongguan.clearance.kinds import KINDS
 from tongguan.clearance.round import Round
 from tongguan.clearance.rounds import decide_lists, expired, reuse_ms, rounds, run
 from tongguan.clearance.settings import Settings
@@ -40,62 +40,56 @@ class Recorded:
 def record(conn: psycopg.Connection, batch: Batch, settings: Settings, seal: Seal) -> Recorded:
     """Record a prepared batch in the transaction that is open on ``conn``."""
     batch = without_known(conn, batch)
-    [batch_id] = numbers(conn, "batch_id", 1)
-    writing.write_batch(conn, batch_id, settings)
     message_ids = numbers(conn, "message_id", len(batch.incoming))
-    writing.write_messages(conn, batch.incoming, message_ids, batch_id)
-    writing.write_message_findings(conn, batch.incoming, message_ids, settings)
-    documents = _identified(conn, batch.documents, message_ids, settings)
-    bodies = _with_doc(batch.bodies, documents)
-    form = _form_findings(conn, batch, documents, bodies, settings)
-    faulty = f.faulty(form)
-    good = documents.filter("valid").join(
-        faulty, left_on="doc", right_on="case", how="anti", maintain_order="left"
-    )
-    bad = documents.join(good.select("doc"), on="doc", how="anti", maintain_order="left")
-    writing.write_bodies(conn, bodies, good)
-    parts = [_turned_away(bad, form, settings), _kept(good, settings)]
-    for part in parts:
-        _write(conn, part, batch_id)
-    for fresh, met in rounds(conn, good.filter(pl.col("app_status") == DECLARED), settings):
-        part = run(conn, fresh, met, bodies, settings, batch_id)
-        _write(conn, part, batch_id)
-        parts.append(part)
-    refused = [
-        receipts.format_refusal(message, settings.at_ms)
-        for message in batch.incoming
-        if message.parsed.refused
-    ]
-    return Recorded(
-        batch_id,
-        len(batch.incoming),
-        documents.height,
-        _tell(conn, batch_id, parts, form, documents, bodies, [(x, seal(x)) for x in refused]),
-    )
+    documents = _of_messages(batch.documents, message_ids)
+    bodies = batch.bodies
+    with _Scribe(conn, batch, message_ids, documents, settings) as scribe:
+        writing.write_messages(conn, batch.incoming, message_ids, scribe.batch_id)
+        writing.write_message_findings(conn, batch.incoming, message_ids, settings)
+        form = _form_findings(conn, batch, documents, bodies, settings)
+        faulty = f.faulty(form)
+        good = documents.filter("valid").join(
+            faulty, left_on="doc", right_on="case", how="anti", maintain_order="left"
+        )
+        bad = documents.join(good.select("doc"), on="doc", how="anti", maintain_order="left")
+        writing.write_bodies(conn, bodies, good)
+        scribe.write(_turned_away(bad, form, settings))
+        scribe.write(_kept(good, settings))
+        for fresh, met in rounds(conn, good.filter(pl.col("app_status") == DECLARED), settings):
+            scribe.write(run(conn, fresh, met, bodies, settings, scribe.batch_id))
+        refused = [
+            receipts.format_refusal(message, settings.at_ms)
+            for message in batch.incoming
+            if message.parsed.refused
+        ]
+        told = scribe.tell(form, [(xml, seal(xml)) for xml in refused])
+    return Recorded(scribe.batch_id, len(batch.incoming), documents.height, told)
 
 
-def sweep(conn: psycopg.Connection, settings: Settings) -> Recorded:
+def sweep(conn: psycopg.Connection, settings: Settings, *, owed: bool = False) -> Recorded:
     """Decide waiting lists that are complete; refuse those whose match window has ended.
 
     What was told of parcels before their lists were that far has its effect; approved returns
-    whose goods never came have none.
+    whose goods never came have none. owed: the receipts are to become files; until
+    ``writing.write_sent`` the batch remembers it.
     """
-    [batch_id] = numbers(conn, "batch_id", 1)
-    writing.write_batch(conn, batch_id, settings)
     none_new = pl.DataFrame(schema=_DOCUMENTS)
-    ready = Round(none_new)
     nobody = pl.DataFrame(schema=LIFE)
-    lists = ready_lists(conn)
-    decide_lists(conn, ready, lists, nobody, {}, settings, batch_id)
-    told = arrivals.kept(conn, reuse_ms(settings))
-    arrivals.apply(conn, ready, lists, told, settings)
-    _write(conn, ready, batch_id)
-    late = expired(conn, settings)
-    late.documents = none_new
-    returns.overdue(conn, late, settings)
-    _write(conn, late, batch_id)
-    answers = _tell(conn, batch_id, [ready, late], f.none(), none_new, {}, [])
-    return Recorded(batch_id, 0, 0, answers)
+    with _Scribe(conn, NOTHING, [], none_new, settings) as scribe:
+        ready = Round(none_new)
+        lists = ready_lists(conn)
+        decide_lists(conn, ready, lists, nobody, {}, settings, scribe.batch_id)
+        told = arrivals.kept(conn, reuse_ms(settings))
+        arrivals.apply(conn, ready, lists, told, settings)
+        scribe.write(ready)
+        late = expired(conn, settings)
+        late.documents = none_new
+        returns.overdue(conn, late, settings)
+        scribe.write(late)
+        answers = scribe.tell(f.none(), [])
+    if owed and answers:
+        writing.write_owed(conn, scribe.batch_id)
+    return Recorded(scribe.batch_id, 0, 0, answers)
 
 
 def arrive(conn: psycopg.Connection, key: str, settings: Settings) -> tuple[Recorded, list[int]]:
@@ -104,23 +98,88 @@ def arrive(conn: psycopg.Connection, key: str, settings: Settings) -> tuple[Reco
     key: see ``returns.known`` and ``arrivals.arrive``. Said again, it changes nothing. Raises
     UnknownArrival when no approved return and no reviewed list has that number.
     """
-    [batch_id] = numbers(conn, "batch_id", 1)
-    writing.write_batch(conn, batch_id, settings)
-    part = Round(pl.DataFrame(schema=_DOCUMENTS))
-    about = returns.arrive(conn, part, key, settings, batch_id)
-    about = about or arrivals.arrive(conn, part, key, settings)
-    if not about:
-        raise UnknownArrival(
-            f"nothing is on its way under the number {key!r}: give the copNo of an approved "
-            "return, or the orderNo, copNo, invtNo or logisticsNo of a list"
-        )
-    _write(conn, part, batch_id)
-    answers = _tell(conn, batch_id, [part], f.none(), part.documents, {}, [])
-    return Recorded(batch_id, 0, 0, answers), about
+    none_new = pl.DataFrame(schema=_DOCUMENTS)
+    with _Scribe(conn, NOTHING, [], none_new, settings) as scribe:
+        part = Round(none_new)
+        about = returns.arrive(conn, part, key, settings, scribe.batch_id)
+        about = about or arrivals.arrive(conn, part, key, settings)
+        if not about:
+            raise UnknownArrival(
+                f"nothing is on its way under the number {key!r}: give the copNo of an approved "
+                "return, or the orderNo, copNo, invtNo or logisticsNo of a list"
+            )
+        scribe.write(part)
+        answers = scribe.tell(f.none(), [])
+    return Recorded(scribe.batch_id, 0, 0, answers), about
 
 
 class UnknownArrival(LookupError):  # noqa: N818 - a look-up that found nothing
     """No approved return and no list that passed review has that number."""
+
+
+NOTHING = Batch([], [], pl.DataFrame(schema=DOCUMENTS), {}, f.none())
+
+
+class _Scribe:
+    """Writes the rounds of a batch, and its receipts.
+
+    Receipts are put into words on a thread of its own while the database writes the round.
+    """
+
+    def __init__(
+        self,
+        conn: psycopg.Connection,
+        batch: Batch,
+        message_ids: list[int],
+        documents: pl.DataFrame,
+        settings: Settings,
+    ) -> None:
+        self._conn, self._batch, self._message_ids = conn, batch, message_ids
+        self._documents = documents
+        self._events: list[pl.DataFrame] = []
+        self._findings: list[pl.DataFrame] = []
+        self._made: list[Future[list[receipts.Made]]] = []
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scribe")
+        [self.batch_id] = numbers(conn, "batch_id", 1)
+        writing.write_batch(conn, self.batch_id, settings)
+
+    def __enter__(self) -> "_Scribe":
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def write(self, part: Round) -> None:
+        """Write a round's state, so that the next round can read it."""
+        events = pl.concat([steps.none(), *part.events])
+        self._findings += part.findings
+        if events.is_empty():
+            return
+        invt = pl.concat([pl.DataFrame(schema=_INVT), *part.invt])
+        conn = self._conn
+        receivers = writing.receivers(
+            conn, events["message_id"].unique(), self._batch.incoming, self._message_ids
+        )
+        ids = events["document_id"].unique()
+        numbered = writing.numbers_of(conn, ids, self._documents, invt)
+        told = receipts.gather(conn, events, numbered, receivers, self._batch.bodies)
+        self._made.append(self._pool.submit(receipts.make, told))
+        self._events.append(events.select(doc="document_id", message_id="message_id"))
+        writing.write_documents(conn, part.documents, events, invt, self.batch_id)
+
+    def tell(
+        self, form: pl.DataFrame, refused: list[tuple[bytes, bytes]]
+    ) -> list[receipts.Receipt]:
+        """Write all findings and receipts. refused: each CEB900, in clear and sealed."""
+        findings = f.together([form, *self._findings])
+        if findings.height:
+            message_of = pl.concat(self._events).unique("doc")
+            writing.write_findings(self._conn, findings, message_of)
+        made = [receipt for future in self._made for receipt in future.result()]
+        return receipts.write(self._conn, self.batch_id, made, refused)
+
+
+_INVT: dict[str, Any] = {"id": pl.Int64, "invt_no": pl.String}
 
 
 # ── what arrives ────────────────────────────────────────────────────────────────────────────
@@ -147,7 +206,7 @@ def without_known(conn: psycopg.Connection, batch: Batch) -> Batch:
 
     def body(old: Body) -> Body:
         lines = None if old.lines is None else renumber(old.lines)
-        return Body(old.kind, renumber(old.heads), lines)
+        return Body(old.kind, renumber(old.heads), lines, None)
 
     again = [(m.name, m.digest) for m in batch.incoming if m.digest in known]
     return Batch(
@@ -160,41 +219,12 @@ def without_known(conn: psycopg.Connection, batch: Batch) -> Batch:
 
 
 _DOCUMENTS: dict[str, Any] = {**DOCUMENTS, "doc": pl.Int64, "message_id": pl.Int64}
-"""The documents of a batch once they and their messages have ids."""
+"""The documents of a batch once their messages have ids."""
 
 
-def _identified(
-    conn: psycopg.Connection, documents: pl.DataFrame, message_ids: list[int], settings: Settings
-) -> pl.DataFrame:
-    """Give each document its id, its message's id and, where its receipt has one, a preNo.
-
-    preNo: B, the day, nine digits (CEB specification); one the sender gave is kept.
-    """
-    frame = documents.with_columns(
-        doc=pl.Series(numbers(conn, "document_id", documents.height), dtype=pl.Int64),
-        message_id=pl.Series(message_ids, dtype=pl.Int64).gather(documents["message"]),
-    )
-    numbered = [kind.number for kind in KINDS.values() if receipts.carries(kind, "preNo")]
-    needs = frame.filter(pl.col("kind").is_in(numbered) & pl.col("pre_no").is_null())
-    day = settings.day.strftime("%Y%m%d")
-    made = [f"B{day}{serial:09d}" for serial in numbers(conn, "pre_serial", needs.height)]
-    given = needs.select("doc", made=pl.Series(made, dtype=pl.String))
-    joined = frame.join(given, on="doc", how="left", maintain_order="left")
-    return joined.with_columns(pre_no=pl.coalesce("pre_no", "made")).select(*_DOCUMENTS)
-
-
-def _with_doc(bodies: dict[str, Body], documents: pl.DataFrame) -> dict[str, Body]:
-    ids = documents.select("case", "doc")
-
-    def numbered(frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.join(ids, on="case", maintain_order="left")
-
-    return {
-        name: Body(
-            body.kind, numbered(body.heads), None if body.lines is None else numbered(body.lines)
-        )
-        for name, body in bodies.items()
-    }
+def _of_messages(documents: pl.DataFrame, message_ids: list[int]) -> pl.DataFrame:
+    ids = pl.Series(message_ids, dtype=pl.Int64)
+    return documents.with_columns(message_id=ids.gather(documents["message"]))
 
 
 def _form_findings(
@@ -241,39 +271,3 @@ def _kept(good: pl.DataFrame, settings: Settings) -> Round:
     )
     first = steps.first(drafts, pl.lit(SAVED, dtype=pl.Int64), settings.at_ms)
     return Round(drafts, events=[first])
-
-
-# ── what is written ─────────────────────────────────────────────────────────────────────────
-
-
-def _write(conn: psycopg.Connection, part: Round, batch_id: int) -> None:
-    """A round's state, so that the next round can read it."""
-    events = pl.concat([steps.none(), *part.events])
-    invt = pl.concat([pl.DataFrame(schema=_INVT), *part.invt])
-    writing.write_documents(conn, part.documents, events, invt, batch_id)
-
-
-_INVT: dict[str, Any] = {"id": pl.Int64, "invt_no": pl.String}
-
-
-def _tell(
-    conn: psycopg.Connection,
-    batch_id: int,
-    parts: list[Round],
-    form: pl.DataFrame,
-    documents: pl.DataFrame,
-    bodies: dict[str, Body],
-    refused: list[tuple[bytes, bytes]],
-) -> list[receipts.Receipt]:
-    """Findings and receipts of all rounds of a batch."""
-    events = pl.concat([steps.none(), *(event for part in parts for event in part.events)])
-    message_of = events.select(doc="document_id", message_id="message_id").unique("doc")
-    findings = f.together([form, *(found for part in parts for found in part.findings)])
-    writing.write_findings(conn, findings, message_of)
-    invt = pl.concat(
-        [pl.DataFrame(schema=_INVT), *(given for part in parts for given in part.invt)]
-    )
-    receivers = writing.receivers(conn, events["message_id"].unique())
-    numbers_of = writing.numbers_of(conn, events["document_id"].unique(), documents, invt)
-    made = receipts.make(conn, events, numbers_of, receivers, bodies)
-    return receipts.write(conn, batch_id, list(made), refused)

@@ -248,8 +248,8 @@ def _quantity_findings(
         if row["unit"] != row["list.unit"]:
             pair = {"field": "unit", "expected": row["list.unit"], "actual": row["unit"]}
             found.append(place | pair)
-        elif not 0 < row["qty"] <= rest:
-            expected = f"more than 0, at most {plain(rest)} of {plain(row['list.qty'])}"
+        elif row["qty"] > rest:
+            expected = f"at most {plain(rest)} of {plain(row['list.qty'])}"
             pair = {"field": "qty", "expected": expected, "actual": plain(row["qty"])}
             found.append(place | pair)
     return found

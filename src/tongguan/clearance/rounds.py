@@ -200,13 +200,7 @@ def run(
         steps.first(refused, pl.col("status"), settings.at_ms),
     ]
     current = accepted.filter("current")
-    life = current.select(
-        *(name for name in dossier.LIFE if name in current.columns),
-        id="doc",
-        seq=pl.lit(1, dtype=pl.Int64),
-        at=pl.lit(settings.at_ms, dtype=pl.Int64),
-        arrival="case",
-    ).select(*dossier.LIFE)
+    life = dossier.arriving(current, settings.at_ms)
     # Before anything is matched: a document that was just deleted belongs to no list.
     writing.write_superseded(conn, taken.superseded)
     lists = dossier.touched_lists(conn, life)

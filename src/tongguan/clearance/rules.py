@@ -177,13 +177,18 @@ def match_buyer_phone(dossiers: Dossiers) -> pl.DataFrame:
 
 
 def match_buyer_id(dossiers: Dossiers) -> pl.DataFrame:
-    """match.buyer-id: list and order give the buyer's same identity number."""
-    return _differs(
-        dossiers,
-        "match.buyer-id",
-        "order.buyerIdNumber",
-        "inventory.buyerIdNumber",
-        personal=True,
+    """match.buyer-id: list and order name the buyer's same identity document, type and number."""
+    return f.together(
+        (
+            _differs(dossiers, "match.buyer-id", "order.buyerIdType", "inventory.buyerIdType"),
+            _differs(
+                dossiers,
+                "match.buyer-id",
+                "order.buyerIdNumber",
+                "inventory.buyerIdNumber",
+                personal=True,
+            ),
+        )
     )
 
 

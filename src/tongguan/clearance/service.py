@@ -1,6 +1,6 @@
 """Clearing: from files to durable decisions and receipts, batch by batch."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,8 +11,8 @@ import polars as pl
 import psycopg
 
 from tongguan import messages, store
-from tongguan.clearance import lawbook, models, receipts
-from tongguan.clearance.intake import Privacy, Source, prepared
+from tongguan.clearance import lawbook, models, receipts, writing
+from tongguan.clearance.intake import Desk, Source, prepared
 from tongguan.clearance.record import record, sweep
 from tongguan.clearance.settings import Settings
 from tongguan.sharing import registry
@@ -29,6 +29,9 @@ class Run:
     repeated: int = 0
     digests: list[tuple[str, str]] = field(default_factory=list)
 
+
+ATTEMPTS = 30
+"""How often a batch is decided anew because another worker met it."""
 
 Progress = Callable[[int, Run], None]
 
@@ -55,13 +58,28 @@ def settings(
     return under
 
 
-def privacy(vault: store.Vault) -> Privacy:
-    """Personal data sealed and hashed with this vault's key."""
+def desk(conn: psycopg.Connection, vault: store.Vault, under: Settings) -> Desk:
+    """What intake asks: of this database, with this vault's key, on the day of a run.
+
+    Numbers it draws are drawn for good, also if the batch is never recorded.
+    """
+    day = under.day.strftime("%Y%m%d")
+
+    def known(digests: list[str]) -> set[str]:
+        sql = "SELECT digest FROM message WHERE digest = ANY(%s)"
+        return {row[0] for row in conn.execute(sql, (digests,))}
 
     def digest(column: pl.Series) -> pl.Series:
         return pl.Series(vault.digest(column.to_list()), dtype=pl.String)
 
-    return Privacy(vault.seal, digest)
+    def pre_numbers(count: int) -> list[str]:
+        """B, the day, nine digits (CEB specification, preNo)."""
+        return [f"B{day}{n:09d}" for n in writing.numbers(conn, "pre_serial", count)]
+
+    def ids(count: int) -> list[int]:
+        return writing.numbers(conn, "document_id", count)
+
+    return Desk(known, vault.seal, digest, ids, pre_numbers)
 
 
 def clear(
@@ -81,16 +99,15 @@ def clear(
     disk fails; what was committed stays.
     """
     run = Run()
-    guard = privacy(vault)
     with database.connect(autocommit=True) as reader, Post(receipts_folder) as post:
-
-        def known(digests: list[str]) -> set[str]:
-            sql = "SELECT digest FROM message WHERE digest = ANY(%s)"
-            return {row[0] for row in reader.execute(sql, (digests,))}
-
-        for batch in prepared(found, known, guard, limits or messages.Limits()):
+        _check_key(reader, vault)
+        owed = [row[0] for row in reader.execute("SELECT id FROM batch WHERE owed")]
+        if receipts_folder is not None and owed:
+            post.send(_receipts(reader, vault, "= ANY(%s)", owed), again=True)
+        at_desk = desk(reader, vault, decided_under)
+        for batch in prepared(found, at_desk, limits or messages.Limits()):
             work = partial(record, batch=batch, settings=decided_under, seal=vault.seal)
-            done = store.transact(database, work)
+            done = store.transact(database, work, attempts=ATTEMPTS)
             run.messages += done.messages
             run.documents += done.documents
             run.repeated += len(batch.repeated)
@@ -100,12 +117,29 @@ def clear(
             post.send(done.receipts)
             if receipts_folder is not None and batch.repeated:
                 before = [digest for _, digest in batch.repeated]
-                post.send(_stored_receipts(reader, vault, before), again=True)
+                post.send(_receipts(reader, vault, _OF_MESSAGES, before), again=True)
             progress(run.files, run)
-        last = store.transact(database, lambda conn: sweep(conn, decided_under))
+        wanted = receipts_folder is not None
+        last = store.transact(database, lambda conn: sweep(conn, decided_under, owed=wanted))
         run.receipts += len(last.receipts)
         post.send(last.receipts)
+    if wanted and (owed or last.receipts):
+        sent = [*owed, last.batch_id]
+        store.transact(database, lambda conn: writing.write_sent(conn, sent))
     return run
+
+
+def _check_key(conn: psycopg.Connection, vault: store.Vault) -> None:
+    """Whether this vault opens what the database holds. Raises store.Unavailable."""
+    row = conn.execute("SELECT sealed FROM message LIMIT 1").fetchone()
+    try:
+        if row is not None:
+            vault.unseal(row[0])
+    except store.SealBroken:
+        raise store.Unavailable(
+            "the data key is not the one this database was written with: put the right one into "
+            "TONGGUAN_DATA_KEY, or data.key of the right folder into $TONGGUAN_HOME"
+        ) from None
 
 
 class Post:
@@ -142,15 +176,21 @@ class Post:
             self._pool.shutdown()
 
 
-def _stored_receipts(
-    conn: psycopg.Connection, vault: store.Vault, digests: Iterable[str]
+_OF_MESSAGES = """IN (WITH again AS (SELECT id, batch_id FROM message WHERE digest = ANY(%s))
+    SELECT batch_id FROM again UNION SELECT e.batch_id FROM event e
+    JOIN document d ON d.id = e.document_id JOIN again ON again.id = d.message_id)"""
+"""Batches that took these messages in, or in which a document of theirs moved on."""
+
+
+def _receipts(
+    conn: psycopg.Connection, vault: store.Vault, batches: str, params: Sequence[object]
 ) -> list[receipts.Receipt]:
-    """The receipts of the batches in which these messages were recorded."""
-    sql = """SELECT r.id, r.type, r.receiver, r.documents, r.xml, r.sealed FROM receipt r
-        WHERE r.batch_id IN (SELECT batch_id FROM message WHERE digest = ANY(%s)) ORDER BY r.id"""
+    """The stored receipts of some batches: ``batches`` is the condition on their ids."""
+    sql = f"""SELECT r.id, r.type, r.receiver, r.documents, r.xml, r.sealed FROM receipt r
+        WHERE r.batch_id {batches} ORDER BY r.id"""
     return [
         receipts.Receipt(
             id_, type_, receiver, count, xml.encode() if sealed is None else vault.unseal(sealed)
         )
-        for id_, type_, receiver, count, xml, sealed in conn.execute(sql, (list(digests),))
+        for id_, type_, receiver, count, xml, sealed in conn.execute(sql.encode(), (list(params),))
     ]

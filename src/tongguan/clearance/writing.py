@@ -14,7 +14,7 @@ from tongguan import policy, store
 from tongguan.clearance import findings as f
 from tongguan.clearance import steps
 from tongguan.clearance.decide import Decisions
-from tongguan.clearance.intake import Body, Incoming
+from tongguan.clearance.intake import Body, Incoming, stored_rows
 from tongguan.clearance.kinds import BY_MESSAGE, KINDS
 from tongguan.clearance.models import head_table, line_table
 from tongguan.clearance.settings import Settings
@@ -53,6 +53,16 @@ def write_batch(conn: psycopg.Connection, batch_id: int, settings: Settings) -> 
     conn.execute("INSERT INTO batch (id, at) VALUES (%s, %s)", (batch_id, settings.at_ms))
 
 
+def write_owed(conn: psycopg.Connection, batch_id: int) -> None:
+    """Remember that the receipts of a batch have not become files yet."""
+    conn.execute("UPDATE batch SET owed = true WHERE id = %s", (batch_id,))
+
+
+def write_sent(conn: psycopg.Connection, batch_ids: Sequence[int]) -> None:
+    """The receipts of these batches have become files."""
+    conn.execute("UPDATE batch SET owed = false WHERE owed AND id = ANY(%s)", (list(batch_ids),))
+
+
 def write_messages(
     conn: psycopg.Connection, incoming: Sequence[Incoming], ids: list[int], batch_id: int
 ) -> None:
@@ -81,21 +91,14 @@ def write_messages(
 
 def write_bodies(conn: psycopg.Connection, bodies: Mapping[str, Body], good: pl.DataFrame) -> None:
     """Heads and lines of documents that keep their form; a refused one keeps its sealed message."""
-    kept = good.select("doc")
     for body in bodies.values():
-        named = [name for name in body.heads.columns if name not in _NOT_STORED]
-        heads = body.heads.join(kept, on="doc", how="semi", maintain_order="left")
-        if heads.is_empty():
+        kept = good.filter(pl.col("kind") == body.kind.number).select("doc")
+        if kept.is_empty():
             continue
-        store.copy(conn, head_table(body.kind), heads.select("doc", *named).rename(_ID))
-        if body.lines is not None:
-            named = [name for name in body.lines.columns if name not in _NOT_STORED]
-            lines = body.lines.join(kept, on="doc", how="semi", maintain_order="left")
-            store.copy(conn, line_table(body.kind), lines.select("doc", *named).rename(_ID))
-
-
-_ID = {"doc": "document_id"}
-_NOT_STORED = {"doc", "case", "message", "position", "valid"}
+        heads, lines = stored_rows(body, kept)
+        store.copy(conn, head_table(body.kind), heads)
+        if lines is not None:
+            store.copy(conn, line_table(body.kind), lines)
 
 
 def write_superseded(conn: psycopg.Connection, ids: list[int]) -> None:
@@ -323,20 +326,40 @@ def signature_findings(message: Incoming, settings: Settings) -> list[Finding]:
     ]
 
 
-def receivers(conn: psycopg.Connection, message_ids: pl.Series) -> pl.DataFrame:
-    """message_id and receiver (dxpId) of messages."""
-    sql = "SELECT id AS message_id, receiver FROM message WHERE id = ANY(%(ids)s)"
+def receivers(
+    conn: psycopg.Connection,
+    wanted: pl.Series,
+    incoming: Sequence[Incoming],
+    ids: Sequence[int],
+) -> pl.DataFrame:
+    """message_id and receiver (dxpId) of messages: of those that just came in, and stored ones."""
     schema = {"message_id": pl.Int64, "receiver": pl.String}
-    return store.fetch(conn, sql, {"ids": message_ids.to_list()}, schema)
+    known = [message.parsed.transfer.get("dxpId") for message in incoming]
+    here = pl.DataFrame({"message_id": list(ids), "receiver": known}, schema=schema)
+    others = wanted.filter(~wanted.is_in(here["message_id"].implode()))
+    if others.is_empty():
+        return here
+    source, values = store.unnest("k", others.alias("id").to_frame())
+    sql = f"SELECT id AS message_id, receiver FROM {source} JOIN message USING (id)"
+    return pl.concat([here, store.fetch(conn, sql, values, schema)])
 
 
 def numbers_of(
     conn: psycopg.Connection, ids: pl.Series, documents: pl.DataFrame, invt: pl.DataFrame
 ) -> pl.DataFrame:
-    """id, pre_no, invt_no of documents: those of this batch from its columns, others stored."""
-    here = documents.select("pre_no", id="doc").join(invt, on="id", how="left")
-    others = ids.filter(~ids.is_in(documents["doc"].implode()))
-    sql = "SELECT id, pre_no, invt_no FROM document WHERE id = ANY(%(ids)s)"
+    """id, pre_no, invt_no of documents: those of this batch from its columns, others stored.
+
+    invt: id, invt_no of lists that have just been numbered.
+    """
     schema = {"id": pl.Int64, "pre_no": pl.String, "invt_no": pl.String}
-    stored = store.fetch(conn, sql, {"ids": others.to_list()}, schema)
-    return pl.concat([here.select("id", "pre_no", "invt_no"), stored])
+    here = documents.select("pre_no", id="doc", invt_no=pl.lit(None, dtype=pl.String)).select(
+        *schema
+    )
+    others = ids.filter(~ids.is_in(here["id"].implode()))
+    if others.len():
+        source, values = store.unnest("k", others.alias("id").to_frame())
+        sql = f"SELECT id, pre_no, invt_no FROM {source} JOIN document USING (id)"
+        here = pl.concat([here, store.fetch(conn, sql, values, schema)])
+    return here.join(
+        invt.rename({"invt_no": "given"}), on="id", how="left", maintain_order="left"
+    ).select("id", "pre_no", invt_no=pl.coalesce("given", "invt_no"))

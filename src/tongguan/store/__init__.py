@@ -5,7 +5,7 @@ and ``fetch`` move whole frames; ``migrate`` applies a room's numbered steps; ``
 personal data. What fails for reasons of the environment raises Unavailable.
 """
 
-from tongguan.store.columns import copy, fetch, keys, unnest
+from tongguan.store.columns import Rows, copy, encode, fetch, keys, unnest
 from tongguan.store.database import Database, exists, open, transact
 from tongguan.store.home import home_folder
 from tongguan.store.migrations import StepError, migrate
@@ -14,11 +14,13 @@ from tongguan.store.vault import SealBroken, Vault
 
 __all__ = [
     "Database",
+    "Rows",
     "SealBroken",
     "StepError",
     "Unavailable",
     "Vault",
     "copy",
+    "encode",
     "environment",
     "exists",
     "fetch",

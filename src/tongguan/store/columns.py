@@ -8,6 +8,7 @@ run inside COPY TO STDOUT, and read by Polars.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -40,7 +41,27 @@ _SQL_TYPES: Mapping[pl.DataType | type[pl.DataType], str] = {
 }
 
 
-def copy(connection: psycopg.Connection, table: str, frame: pl.DataFrame) -> int:
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A frame as the text that COPY takes: names of the columns, the text in parts, rows."""
+
+    columns: tuple[str, ...]
+    parts: tuple[bytes, ...]
+    height: int
+
+
+def encode(frame: pl.DataFrame) -> Rows:
+    """``frame`` ready for :func:`copy`, so that another thread can do what costs time.
+
+    Raises what ``copy`` raises for a frame that cannot be copied.
+    """
+    columns = [_to_text(name, dtype) for name, dtype in frame.schema.items()]
+    starts = range(0, frame.height, _ROWS)
+    parts = tuple(_csv(frame.slice(start, _ROWS), columns) for start in starts)
+    return Rows(tuple(frame.columns), parts, frame.height)
+
+
+def copy(connection: psycopg.Connection, table: str, frame: pl.DataFrame | Rows) -> int:
     """Appends ``frame`` to ``table`` (``name`` or ``schema.name``); returns the number of rows.
 
     Columns go to the columns of the same name. Null becomes NULL, "" stays "". Lists become arrays,
@@ -48,16 +69,16 @@ def copy(connection: psycopg.Connection, table: str, frame: pl.DataFrame) -> int
     Raises ValueError for text with a NUL, which PostgreSQL cannot hold, TypeError for a column
     type that has no counterpart, and what psycopg raises when the rows do not fit the table.
     """
-    if not frame.width:
+    if not frame.columns:
         raise ValueError(f"nothing to copy into {table}: the frame has no columns")
+    rows = frame if isinstance(frame, Rows) else encode(frame)
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
-        _identifier(table), sql.SQL(", ").join(sql.Identifier(name) for name in frame.columns)
+        _identifier(table), sql.SQL(", ").join(sql.Identifier(name) for name in rows.columns)
     )
-    columns = [_to_text(name, dtype) for name, dtype in frame.schema.items()]
     with connection.cursor() as cursor, cursor.copy(statement) as sink:
-        for start in range(0, frame.height, _ROWS):
-            sink.write(_csv(frame.slice(start, _ROWS), columns))
-    return frame.height
+        for part in rows.parts:
+            sink.write(part)
+    return rows.height
 
 
 def _csv(part: pl.DataFrame, columns: Sequence[pl.Expr]) -> bytes:
@@ -245,6 +266,9 @@ def _described(connection: psycopg.Connection, statement: str) -> dict[str, pl.D
     server = connection.pgconn
     for answer in (server.prepare(b"", statement.encode()), server.describe_prepared(b"")):
         if answer.status != pq.ExecStatus.COMMAND_OK:
+            if server.status != pq.ConnStatus.OK:
+                # The answer is libpq's own then, without a SQLSTATE that would say so.
+                raise psycopg.OperationalError(server.get_error_message())
             raise psycopg.errors.error_from_result(answer, encoding="utf-8")
     names = [(answer.fname(i) or b"").decode() for i in range(answer.nfields)]
     if len(set(names)) < len(names):

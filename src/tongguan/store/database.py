@@ -25,7 +25,8 @@ T = TypeVar("T")
 _OLDEST = 150000
 _IDLE_MAX = 8
 #: Answers of the server that say: nobody is wrong, the two of you met; do it again.
-_AGAIN = frozenset({"40001", "40P01", "23505"})
+_TAKEN = "23505"
+_AGAIN = frozenset({"40001", "40P01", _TAKEN})
 #: Sent with every connection, so that text from the server means the same everywhere.
 _OPTIONS = "-c timezone=UTC -c datestyle=ISO -c bytea_output=hex -c intervalstyle=iso_8601"
 
@@ -198,10 +199,10 @@ def transact(
     """Runs ``work(connection)`` in one transaction and commits it; returns what it returns.
 
     Serialization failures, deadlocks and unique violations roll back and run ``work`` again, at
-    most ``attempts`` times in all, with growing random pauses; then the last of them is raised.
-    ``work`` must therefore change nothing but the database. A lost connection, a full disk and the
-    like raise Unavailable; the transaction then is not in the database, unless the connection
-    broke while the commit was under way, which the text says.
+    most ``attempts`` times in all, with growing random pauses; then Unavailable is raised, or the
+    unique violation. ``work`` must therefore change nothing but the database. A lost connection, a
+    full disk and the like raise Unavailable; the transaction then is not in the database, unless
+    the connection broke while the commit was under way, which the text says.
     """
     for attempt in range(1, attempts + 1):
         try:
@@ -209,10 +210,22 @@ def transact(
         except Unavailable as failed:
             raise database.explained(failed) from failed.__cause__
         except psycopg.Error as error:
-            if error.sqlstate not in _AGAIN or attempt == attempts:
+            if error.sqlstate not in _AGAIN:
                 raise
+            if attempt == attempts:
+                raise _busy(error, attempts) from error
             time.sleep(min(0.25, 0.004 * 2**attempt) * random.random())  # noqa: S311 - a pause
     raise ValueError("attempts must be at least 1")
+
+
+def _busy(error: psycopg.Error, attempts: int) -> Exception:
+    """A meeting that never ends tells of the surroundings; a key that is always taken does not."""
+    if error.sqlstate == _TAKEN:
+        return error
+    return Unavailable(
+        f"other workers changed the same rows {attempts} times in a row, nothing was recorded: "
+        "run it again, with fewer workers at once"
+    )
 
 
 def _once(database: Database, work: Callable[[psycopg.Connection], T], serializable: bool) -> T:
