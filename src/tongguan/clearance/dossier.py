@@ -62,7 +62,7 @@ HEAD_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "inventory": (
         *("orderNo", "tradeMode", "freight", "insuredFee", "buyerIdType", "buyerName"),
         *("buyerTelephone", "buyerTelephone_digest", "buyerIdNumber", "buyerIdNumber_digest"),
-        *("identity_valid", "customsCode"),
+        *("identity_valid", "customsCode", "assureCode"),
     ),
 }
 LINE_COLUMNS: Mapping[str, tuple[str, ...]] = {

@@ -14,7 +14,7 @@ from tongguan import messages, policy
 from tongguan.clearance import dossier, steps
 from tongguan.clearance import findings as f
 from tongguan.clearance.accept import accept
-from tongguan.clearance.decide import decide
+from tongguan.clearance.decide import Standing, decide
 from tongguan.clearance.intake import Batch, Desk, Incoming, Source, prepare, read
 from tongguan.clearance.kinds import KINDS
 from tongguan.clearance.rounds import MET
@@ -73,7 +73,7 @@ def examine(
     parts = [f.shaped(form.drop("case").rename({"doc": "case"})), taken.findings]
     if complete is not None:
         used = pl.DataFrame(schema={"buyer": pl.String, "used_fen": pl.Int64})
-        decided = decide(complete.dossiers, law, used).findings
+        decided = decide(complete.dossiers, law, Standing(used)).findings
         ids = complete.members.filter(pl.col("kind") == KINDS["inventory"].number)
         named = decided.join(ids.select("case", "id"), on="case", maintain_order="left")
         parts.append(f.shaped(named.drop("case").rename({"id": "case"})))

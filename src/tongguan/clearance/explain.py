@@ -13,14 +13,14 @@ from typing import Any
 import polars as pl
 import psycopg
 
-from tongguan import policy
+from tongguan import finance, policy
 from tongguan.clearance import dossier, lawbook
-from tongguan.clearance.decide import Decisions, decide
+from tongguan.clearance.decide import Decisions, Standing, decide
 from tongguan.clearance.kinds import KINDS
 from tongguan.clearance.report import document_lines
 from tongguan.clearance.writing import DECISION_AMOUNTS, TAX_LINE_AMOUNTS
 
-DECIDED_BY = r"^(match|buyer|goods|limit)\."
+DECIDED_BY = r"^(match|buyer|goods|limit)\.|^guarantee\.insufficient$"
 """Rules that come out of ``decide`` (an amount beyond reckoning is a message.field error); the
 others were found at intake."""
 
@@ -136,12 +136,13 @@ def _others(conn: psycopg.Connection, key: str) -> list[int]:
 
 
 def _explanation(conn: psycopg.Connection, list_id: int) -> Explanation:
-    sql = """SELECT order_id, payment_id, waybill_id, day, policy, used_before_fen, buyer
+    sql = """SELECT order_id, payment_id, waybill_id, day, policy, used_before_fen, buyer,
+            guarantor, guarantee_free_fen, guarantee_state
         FROM decision WHERE document_id = %s"""
     decided = conn.execute(sql, (list_id,)).fetchone()
     if decided is None:
         return Explanation(document_lines(conn, [list_id]), [], ())
-    *papers, day, digest, used_before, buyer = decided
+    *papers, day, digest, used_before, buyer, guarantor, free, state = decided
     kinds = [KINDS[name].number for name in ("order", "payment", "waybill", "inventory")]
     members = pl.DataFrame(
         {"case": [0] * 4, "id": [*papers, list_id], "kind": kinds},
@@ -153,7 +154,17 @@ def _explanation(conn: psycopg.Connection, list_id: int) -> Explanation:
         {"buyer": [buyer], "used_fen": [used_before]},
         schema={"buyer": pl.String, "used_fen": pl.Int64},
     )
-    decisions = decide(dossiers, law, used)
+    states = pl.DataFrame(
+        {
+            "code": [guarantor],
+            "known": [free is not None],
+            "frozen": [state == "frozen"],
+            "free_fen": [free],
+            "amount_fen": [None],
+        },
+        schema=finance.guarantees.STATES,
+    )
+    decisions = decide(dossiers, law, Standing(used, states, state != "required"))
     differences = _differences(conn, list_id, decisions)
     if differences:
         raise Differs(differences)
@@ -188,7 +199,7 @@ def _compared(heads: pl.DataFrame) -> list[Compared]:
 
 def _differences(conn: psycopg.Connection, list_id: int, decisions: Decisions) -> list[str]:
     """Every amount, the regime, the outcome and every finding that is not as recorded."""
-    names = ("regime", "refused", "eligible", *DECISION_AMOUNTS)
+    names = ("regime", "refused", "eligible", "hold_fen", *DECISION_AMOUNTS)
     sql = f"SELECT {', '.join(names)} FROM decision WHERE document_id = %s"
     recorded = dict(zip(names, conn.execute(sql, (list_id,)).fetchone() or (), strict=True))
     now = decisions.heads.row(0, named=True)
@@ -214,7 +225,8 @@ def _finding_differences(conn: psycopg.Connection, list_id: int, decisions: Deci
     sql = f"""SELECT {", ".join(names)} FROM finding WHERE document_id = %s
         AND (rule ~ %s AND rule !~ '-missing$' OR rule = 'message.field' AND severity = 'error')"""
     recorded = {tuple(row) for row in conn.execute(sql, (list_id, DECIDED_BY))}
-    now = set(decisions.findings.select(names).iter_rows())
+    decided = pl.col("rule").str.contains(DECIDED_BY) | (pl.col("rule") == "message.field")
+    now = set(decisions.findings.filter(decided).select(names).iter_rows())
     return [
         *(f"recorded only: {row}" for row in sorted(recorded - now, key=str)),
         *(f"recomputed only: {row}" for row in sorted(now - recorded, key=str)),

@@ -323,6 +323,11 @@ CREATE INDEX return_amount_list ON return_amount (list_id);
 CREATE TRIGGER return_amount_never_changes BEFORE UPDATE OR DELETE ON return_amount
     FOR EACH STATEMENT EXECUTE FUNCTION never_changes();
 
+-- What a list found of its guarantee when its turn came, and what it holds there.
+ALTER TABLE decision ADD COLUMN guarantor text, ADD COLUMN hold_fen bigint NOT NULL DEFAULT 0,
+    ADD COLUMN guarantee_free_fen bigint,
+    ADD COLUMN guarantee_state text NOT NULL DEFAULT 'none';
+
 -- Work not done yet: a parcel that arrived (711) or was signed for (513) before its list got there.
 CREATE TABLE early (
     kind smallint NOT NULL,

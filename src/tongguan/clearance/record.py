@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import psycopg
 
-from tongguan.clearance import arrivals, parties, receipts, returns, steps, texts, writing
+from tongguan.clearance import arrivals, parties, receipts, returns, steps, taxing, texts, writing
 from tongguan.clearance import findings as f
 from tongguan.clearance.dossier import LIFE, ready_lists
 from tongguan.clearance.intake import DOCUMENTS, POSITIONS, Batch, Body
@@ -135,10 +135,11 @@ class _Scribe:
         settings: Settings,
     ) -> None:
         self._conn, self._batch, self._message_ids = conn, batch, message_ids
-        self._documents = documents
+        self._documents, self._settings = documents, settings
         self._events: list[pl.DataFrame] = []
         self._findings: list[pl.DataFrame] = []
         self._made: list[Future[list[receipts.Made]]] = []
+        self._notices: list[receipts.Made] = []
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scribe")
         [self.batch_id] = numbers(conn, "batch_id", 1)
         writing.write_batch(conn, self.batch_id, settings)
@@ -166,6 +167,7 @@ class _Scribe:
         self._made.append(self._pool.submit(receipts.make, told))
         self._events.append(events.select(doc="document_id", message_id="message_id"))
         writing.write_documents(conn, part.documents, events, invt, self.batch_id)
+        self._notices += taxing.follow(conn, part, self._settings, self.batch_id)
 
     def tell(
         self, form: pl.DataFrame, refused: list[tuple[bytes, bytes]]
@@ -176,7 +178,7 @@ class _Scribe:
             message_of = pl.concat(self._events).unique("doc")
             writing.write_findings(self._conn, findings, message_of)
         made = [receipt for future in self._made for receipt in future.result()]
-        return receipts.write(self._conn, self.batch_id, made, refused)
+        return receipts.write(self._conn, self.batch_id, [*made, *self._notices], refused)
 
 
 _INVT: dict[str, Any] = {"id": pl.Int64, "invt_no": pl.String}

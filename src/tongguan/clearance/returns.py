@@ -450,7 +450,7 @@ def _receive(
     part.returned.append(
         back.amounts.select(
             "gnum",
-            *(name for name in AMOUNTS if name != "basis_fen"),
+            *AMOUNTS,
             document_id=pl.lit(row["list_id"]),
             return_id=pl.lit(row["id"]),
             all_back=pl.lit(back.all_back),

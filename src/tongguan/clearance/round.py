@@ -14,8 +14,8 @@ class Round:
 
     For the guarantee and the tax bills:
     cancelled: document_id of lists whose holds are void.
-    returned: document_id (the list), return_id, gnum, duty_fen, consumption_fen, vat_fen,
-    parcel_tax_fen to be taken off the list's bill; all_back: nothing of the list is left.
+    returned: document_id (the list), return_id, gnum, basis_fen, duty_fen, consumption_fen,
+    vat_fen, parcel_tax_fen to be taken off the list's bill; all_back: nothing of the list is left.
     """
 
     documents: pl.DataFrame

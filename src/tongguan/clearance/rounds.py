@@ -12,11 +12,11 @@ from typing import Any
 import polars as pl
 import psycopg
 
-from tongguan import policy, store
+from tongguan import finance, policy, store
 from tongguan.clearance import arrivals, cancellation, dossier, returns, steps, texts, writing
 from tongguan.clearance import findings as f
 from tongguan.clearance.accept import KEY, KEYLESS, NEW, Accepted, accept
-from tongguan.clearance.decide import Decisions, buyer_key, decide
+from tongguan.clearance.decide import Decisions, Standing, buyer_key, decide
 from tongguan.clearance.intake import Body
 from tongguan.clearance.kinds import KINDS
 from tongguan.clearance.round import Round
@@ -321,9 +321,11 @@ def decide_lists(
     for turn, day in accepted.select("turn", "day").unique().sort("turn", "day").iter_rows():
         chosen = complete.only(accepted.filter(turn=turn, day=day))
         law = settings.policy.on(day)
-        used = _used(conn, chosen.dossiers, law)
-        decisions = decide(chosen.dossiers, law, used)
-        writing.write_decisions(conn, chosen.members, decisions, law, settings.at_ms, batch_id)
+        standing = _standing(conn, chosen.dossiers, law, settings)
+        decisions = decide(chosen.dossiers, law, standing)
+        writing.write_decisions(
+            conn, chosen.members, decisions, standing, law, settings.at_ms, batch_id
+        )
         direct = chosen.dossiers.heads.filter(pl.col("inventory.tradeMode") == DIRECT)
         awaited = direct.select("case").filter(settings.arrivals == "required")
         _follow(conn, part, chosen.members, decisions, awaited, bodies, settings)
@@ -365,6 +367,15 @@ def _follow(
         steps.on(released, 3, PASSED, RELEASED, settings.at_ms),
     ]
     part.invt.append(_invt_numbers(conn, received, bodies, settings))
+
+
+def _standing(
+    conn: psycopg.Connection, dossiers: Dossiers, law: policy.Law, settings: Settings
+) -> Standing:
+    """What the lists find: the buyers' year as read, the guarantees locked until the end."""
+    opened = settings.registry == "open"
+    states = finance.guarantees.states(conn, dossiers.heads["inventory.assureCode"])
+    return Standing(_used(conn, dossiers, law), states, opened)
 
 
 def _used(conn: psycopg.Connection, dossiers: Dossiers, law: policy.Law) -> pl.DataFrame:

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import psycopg
 
-from tongguan import messages, store
+from tongguan import finance, messages, store
 from tongguan.clearance import lawbook, models, receipts, writing
 from tongguan.clearance.intake import Desk, Source, prepared
 from tongguan.clearance.record import record, sweep
@@ -40,6 +40,7 @@ def prepare_database(database: store.Database) -> None:
     """Bring the tables of the rooms this job stands on up to date."""
     with database.borrow() as conn:
         store.migrate(conn, "sharing", registry.STEPS)
+        store.migrate(conn, "finance", finance.STEPS)
         store.migrate(conn, "clearance", models.steps())
         conn.commit()
 

@@ -10,10 +10,10 @@ from typing import Any
 import polars as pl
 import psycopg
 
-from tongguan import policy, store
+from tongguan import finance, policy, store
 from tongguan.clearance import findings as f
 from tongguan.clearance import steps
-from tongguan.clearance.decide import Decisions
+from tongguan.clearance.decide import Decisions, Standing
 from tongguan.clearance.intake import Body, Incoming, stored_rows
 from tongguan.clearance.kinds import BY_MESSAGE, KINDS
 from tongguan.clearance.models import head_table, line_table
@@ -143,6 +143,7 @@ def write_decisions(
     conn: psycopg.Connection,
     members: pl.DataFrame,
     decisions: Decisions,
+    standing: Standing,
     law: policy.Law,
     at_ms: int,
     batch_id: int,
@@ -157,12 +158,14 @@ def write_decisions(
         "case", "id", kind=pl.col("kind").replace_strict(names, return_dtype=pl.String)
     ).pivot(on="kind", index="case", values="id")
     heads = decisions.heads.with_columns(pl.col("case").cast(pl.Int64)).join(ids, on="case")
+    heads = _with_guarantee(heads.sort("case"), standing)
     frame = heads.select(
         "document_id",
         pl.lit(batch_id).alias("batch_id"),
         pl.lit(law.day).alias("day"),
         pl.lit(law.hash).alias("policy"),
         *("order_id", "payment_id", "waybill_id", "buyer", "regime", "refused", "eligible"),
+        *("guarantor", "hold_fen", "guarantee_free_fen", "guarantee_state"),
         *DECISION_AMOUNTS,
     )
     store.copy(conn, "decision", frame)
@@ -170,6 +173,8 @@ def write_decisions(
         heads.select("case", "document_id"), on="case", maintain_order="left"
     )
     store.copy(conn, "tax_line", lines.select("document_id", "gnum", *TAX_LINE_AMOUNTS))
+    held = heads.select("document_id", code="guarantor", amount_fen="hold_fen", at=pl.lit(at_ms))
+    finance.ledger.within(conn, "hold", held, batch_id)
     _write_allowances(conn, decisions, law)
     uses = heads.filter(pl.col("counted_fen") > 0)
     _write_entries(
@@ -180,6 +185,29 @@ def write_decisions(
         year=pl.lit(law.day.year),
         what=pl.lit("use"),
         by_id=pl.lit(None, dtype=pl.Int64),
+    )
+
+
+def _with_guarantee(heads: pl.DataFrame, standing: Standing) -> pl.DataFrame:
+    """What each list found of its guarantee when its turn came, so that it can be explained.
+
+    guarantee_state: none, open, frozen, or required where a closed registry asks for one.
+    """
+    states = standing.guarantees
+    assert states is not None
+    absent = "none" if standing.opened_registry else "required"
+    known = states.select(
+        guarantor="code",
+        at_first=pl.when("known").then("free_fen"),
+        guarantee_state=pl.when(~pl.col("known"))
+        .then(pl.lit(absent))
+        .when("frozen")
+        .then(pl.lit("frozen"))
+        .otherwise(pl.lit("open")),
+    )
+    before = (pl.col("hold_fen").cum_sum() - pl.col("hold_fen")).over("guarantor")
+    return heads.join(known, on="guarantor", how="left", maintain_order="left").with_columns(
+        guarantee_free_fen=pl.col("at_first") - before
     )
 
 
