@@ -7,7 +7,7 @@ by Bo, with one element of another value.
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import psycopg
 
 from tongguan import clearance, codes, messages, store
-from tongguan.clearance import record, report
+from tongguan.clearance import intake, record, report, service
 from tongguan.clearance.kinds import KINDS
 
 NOON = "2022-06-01T12:00:00+08:00"
@@ -512,6 +513,15 @@ class Window:
         told = [json.loads(line) for line in lines.read_text("utf-8").splitlines()]
         written = [(file.name, file.read_bytes()) for file in sorted(out.glob("*"))]
         return Cleared(run, told, written)
+
+    def work(self, *papers: Paper, at: str = NOON) -> Callable[[psycopg.Connection], object]:
+        """Recording of documents in a transaction, as ``store.transact`` runs it."""
+        files = [(f"{n}.xml", data) for n, data in enumerate(packed(papers))]
+        under = self.settings(at)
+        with self.database.connect(autocommit=True) as conn:
+            desk = service.desk(conn, self.vault, under)
+            batch = intake.prepare(files, desk, messages.Limits())
+        return partial(record.record, batch=batch, settings=under, seal=self.vault.seal)
 
     def arrive(self, key: str, at: str) -> list[dict[str, Any]]:
         """Report lines, with events, of what is on site now under a number."""

@@ -1,21 +1,17 @@
 """Cancellation (CEB623): what may be cancelled, what comes back, and what is said otherwise."""
 
 import threading
-from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 
 import pytest
 from dossiers import (
     BO,
-    NOON,
     Item,
     Paper,
     Window,
     cancellation,
     inventory,
     order,
-    packed,
     parcel,
     payment,
     returned,
@@ -23,9 +19,7 @@ from dossiers import (
     waybill,
 )
 
-from tongguan import messages, store
-from tongguan.clearance import intake, service
-from tongguan.clearance.record import record
+from tongguan import store
 
 ROADS = {
     120: [0, 2, 120],
@@ -235,17 +229,10 @@ def test_a_cancelled_parcel_owes_no_tax_and_is_still_explained(window: Window) -
 # ── two workers ─────────────────────────────────────────────────────────────────────────────
 
 
-def work(window: Window, *papers: Paper) -> Callable:
-    files = [(f"{n}.xml", data) for n, data in enumerate(packed(papers))]
-    guard = service.privacy(window.vault)
-    batch = intake.prepare(files, lambda digests: set(), guard, messages.Limits())
-    return partial(record, batch=batch, settings=window.settings(NOON), seal=window.vault.seal)
-
-
 def test_release_and_cancellation_at_once(window: Window) -> None:
     """The last document and the cancellation meet: one of them finds what the other did."""
     window.clear(*parcel(8, buyer=BO), *parcel()[:2], inventory())
-    release, cancel = work(window, waybill()), work(window, cancellation())
+    release, cancel = window.work(waybill()), window.work(cancellation())
     with window.database.connect() as holding:
         release(holding)
         other = threading.Thread(target=store.transact, args=(window.database, cancel))
@@ -261,7 +248,7 @@ def test_release_and_cancellation_at_once(window: Window) -> None:
 
 def test_two_cancellations_at_once(window: Window) -> None:
     waiting(window, items=DEAR)
-    jobs = [work(window, cancellation()), work(window, cancellation(copNo="X0000009"))]
+    jobs = [window.work(cancellation()), window.work(cancellation(copNo="X0000009"))]
     with window.database.connect() as holding:
         jobs[0](holding)
         other = threading.Thread(target=store.transact, args=(window.database, jobs[1]))

@@ -1,12 +1,9 @@
 """Returns (CEB625): the days, the quantities, and what comes back when the goods do."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
-from functools import partial
 
-import psycopg
 import pytest
 from dossiers import (
     BO,
@@ -19,7 +16,6 @@ from dossiers import (
     identity,
     inventory,
     order,
-    packed,
     parcel,
     returned,
     rules,
@@ -29,9 +25,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.errors import CheckViolation
 
-from tongguan import messages, store
-from tongguan.clearance import intake, service
-from tongguan.clearance.record import UnknownArrival, record
+from tongguan import store
+from tongguan.clearance.record import UnknownArrival
 from tongguan.clearance.returns import share
 
 TINS = (Item("99.99", "7"), Item("12.34", "3"))
@@ -383,13 +378,6 @@ def test_no_more_comes_back_than_was_sent(window: Window, change: str) -> None:
         conn.execute(f"UPDATE return_balance SET {change}")
 
 
-def work(window: Window, *papers: Paper) -> Callable[[psycopg.Connection], object]:
-    files = [(f"{n}.xml", data) for n, data in enumerate(packed(papers))]
-    guard = service.privacy(window.vault)
-    batch = intake.prepare(files, lambda digests: set(), guard, messages.Limits())
-    return partial(record, batch=batch, settings=window.settings(APPLIED), seal=window.vault.seal)
-
-
 @pytest.mark.parametrize("before", [(), ("1",)])
 def test_two_returns_of_one_line_at_once(window: Window, before: tuple[str, ...]) -> None:
     items = (Item("99.99", "7"),)
@@ -397,7 +385,8 @@ def test_two_returns_of_one_line_at_once(window: Window, before: tuple[str, ...]
     if before:
         window.clear(returned(items=items, part=before), at=APPLIED)
     jobs = [
-        work(window, returned(items=items, part=("4",), copNo=f"R000002{side}")) for side in (0, 1)
+        window.work(returned(items=items, part=("4",), copNo=f"R000002{side}"), at=APPLIED)
+        for side in (0, 1)
     ]
     with window.database.connect() as holding:
         jobs[0](holding)
