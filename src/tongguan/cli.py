@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +19,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from tongguan import __version__, clearance, console, messages, policy, store, twin
+from tongguan.arguments import (
+    At,
+    DatabaseUrl,
+    Effective,
+    File,
+    Json,
+    Paths,
+    Receipts,
+    Report,
+    Yuan,
+    amount,
+    day,
+    moment,
+    share,
+)
 from tongguan.clearance import SIGNATURES, ZONE
 
 INPUT_HAS_ERRORS, USAGE, ENVIRONMENT_FAILED = 1, 2, 3
@@ -30,71 +45,27 @@ app = typer.Typer(
 )
 policy_app = typer.Typer(no_args_is_help=True, help="The law through time, and its tables.")
 messages_app = typer.Typer(no_args_is_help=True, help="The message standard.")
+guarantee_app = typer.Typer(no_args_is_help=True, help="Guarantees for the tax of parcels.")
+park_app = typer.Typer(no_args_is_help=True, help="What happens on site.")
 app.add_typer(policy_app, name="policy")
+app.add_typer(guarantee_app, name="guarantee")
+app.add_typer(park_app, name="park")
 app.add_typer(messages_app, name="messages")
-
-
-def moment(text: str) -> datetime:
-    """An aware time from ISO 8601. Raises typer.BadParameter."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise typer.BadParameter(
-            f"{text!r} is not a time with a zone; write 2022-06-01T12:00:00+08:00"
-        )
-    return at
-
-
-def day(text: str) -> date:
-    """A calendar day from ISO 8601. Raises typer.BadParameter."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a day; write 2022-06-01") from None
-
-
-def amount(text: str) -> Decimal:
-    """An exact decimal number. Raises typer.BadParameter."""
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise typer.BadParameter(f"{text!r} is not a number; write 129.00") from None
-
-
-def share(text: str) -> Fraction:
-    """A share between 0 and 1, exact. Raises typer.BadParameter."""
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise typer.BadParameter(f"{text!r} is not a share; write 0.1 or 1/10") from None
-
-
-Paths = Annotated[list[Path], typer.Argument(exists=True, help="Files or folders of messages.")]
-At = Annotated[
-    datetime | None,
-    typer.Option(
-        parser=moment, metavar="TIME", help="The clock, ISO 8601 with zone; now if left out."
-    ),
-]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="PostgreSQL to use; else $DATABASE_URL, else the embedded one in $TONGGUAN_HOME.",
-    ),
-]
-Json = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write the facts as JSON; - prints.")
-]
-Report = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write JSON lines, one object per document.")
-]
 
 
 def now_or(at: datetime | None) -> datetime:
     return at or datetime.now(ZONE)
+
+
+def under(
+    base: store.Database, at: datetime | None, signatures: str = "checked", registry: str = "open"
+) -> clearance.Settings:
+    """The settings of a command: its time, else that of the sandbox's clock, else now."""
+    if at is None:
+        with base.borrow() as conn:
+            at = clearance.clock(conn)
+            conn.rollback()
+    return clearance.settings(base, now_or(at), signatures, registry)
 
 
 @contextmanager
@@ -122,9 +93,7 @@ def write_json(facts: Any, target: Path) -> None:
 def clear(
     paths: Paths,
     at: At = None,
-    receipts: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write each receipt message here.")
-    ] = None,
+    receipts: Receipts = None,
     report: Report = None,
     signatures: Annotated[
         str,
@@ -153,9 +122,9 @@ def clear(
     found = clearance.sources(paths)
     with opened(database) as base:
         vault = store.Vault.open(store.home_folder())
-        under = clearance.settings(base, now_or(at), signatures, registry)
+        settings = under(base, at, signatures, registry)
         with progress_bar(len(found)) as advance:
-            run = clearance.clear(base, vault, found, under, receipts, advance)
+            run = clearance.clear(base, vault, found, settings, receipts, advance)
         with store.environment(), base.borrow() as conn:
             shown = clearance.finish(conn, run, report, console.PARCELS_SHOWN)
     console.out.print(console.outcomes(shown.outcomes))
@@ -325,12 +294,6 @@ def value_facts(value: policy.Value | None) -> dict[str, Any] | None:
     }
 
 
-File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE")]
-Effective = Annotated[
-    date, typer.Option(parser=day, metavar="DAY", help="The day it takes effect.")
-]
-
-
 @policy_app.command("load-tariff")
 def load_tariff(file: File, effective: Effective, database: DatabaseUrl = None) -> None:
     """Load a tariff (CSV or XLSX) in place of the one of that day, whole or not at all."""
@@ -441,6 +404,162 @@ def make_twin(
         f"{summary.parcels:,} parcels, {summary.documents:,} documents in {summary.files:,} files"
     )
     return None
+
+
+@app.command()
+def settle(
+    at: At = None, receipts: Receipts = None, report: Report = None, database: DatabaseUrl = None
+) -> None:
+    """Do all that falls due: expiries, tax bills into payments, late fees, claims."""
+    with opened(database) as base:
+        done = clearance.settle(base, under(base, at), receipts)
+    if report is not None:
+        lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in done.lines)
+        report.write_text(lines, encoding="utf-8")
+    console.out.print(console.payments(done.lines))
+    console.out.print(f"{len(done.lines):,} payments, {done.receipts:,} receipts")
+
+
+@app.command()
+def pay(
+    bill: Annotated[str, typer.Argument(help="The number of the payment, as settle shows it.")],
+    amount: Yuan,
+    reference: Annotated[str, typer.Option(help="The bank's reference.")],
+    at: At = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Record the payment of a bill, in full."""
+    try:
+        with opened(database) as base:
+            done = clearance.pay(base, under(base, at), bill, fen(amount), reference)
+    except clearance.PAYMENT_PROBLEMS as problem:
+        return fail(INPUT_HAS_ERRORS, str(problem))
+    words = "was paid already" if done.repeated else "paid"
+    console.out.print(
+        f"{done.number} {words}: {clearance.money(done.amount_fen)} yuan of {done.guarantor}, "
+        f"of it late fee {clearance.money(done.fee_fen)}; guarantee freed "
+        f"{clearance.money(done.freed_fen)}"
+    )
+    return None
+
+
+def fen(yuan: Decimal) -> int:
+    """Yuan as fen. Raises typer.BadParameter for what is finer or not positive."""
+    whole = yuan * 100
+    if whole != whole.to_integral_value() or whole <= 0:
+        raise typer.BadParameter(f"{yuan} is not an amount of yuan and fen above 0")
+    return int(whole)
+
+
+Company = Annotated[str, typer.Argument(metavar="CODE", help="The guarantor's code.")]
+
+
+@guarantee_app.command("open")
+def guarantee_open(
+    code: Company,
+    amount: Yuan,
+    kind: Annotated[str, typer.Option(help="deposit, letter or electronic.")],
+    at: At = None,
+    json_file: Json = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Open a guarantee, or raise one that is open by an amount."""
+    try:
+        with opened(database) as base:
+            facts = clearance.open_guarantee(base, under(base, at), code, kind, fen(amount))
+    except ValueError as problem:
+        return fail(USAGE, str(problem))
+    return show_guarantee(facts, json_file)
+
+
+@guarantee_app.command("show")
+def guarantee_show(code: Company, json_file: Json = None, database: DatabaseUrl = None) -> None:
+    """What a guarantee is worth: held, posted, free."""
+    try:
+        with opened(database) as base, base.borrow() as conn:
+            facts = clearance.guarantee_facts(conn, code)
+            conn.rollback()
+    except LookupError as problem:
+        return fail(INPUT_HAS_ERRORS, str(problem))
+    return show_guarantee(facts, json_file)
+
+
+@guarantee_app.command("freeze")
+def guarantee_freeze(
+    code: Company,
+    thaw: Annotated[bool, typer.Option("--thaw", help="Let it serve again.")] = False,
+    at: At = None,
+    json_file: Json = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Freeze a guarantee: no list is released on it any more."""
+    try:
+        with opened(database) as base:
+            facts = clearance.freeze_guarantee(base, under(base, at), code, frozen=not thaw)
+    except LookupError as problem:
+        return fail(INPUT_HAS_ERRORS, str(problem))
+    return show_guarantee(facts, json_file)
+
+
+def show_guarantee(facts: dict[str, Any], json_file: Path | None) -> None:
+    if json_file is not None:
+        return write_json(facts, json_file)
+    console.out.print(console.guarantee(facts))
+    return None
+
+
+@park_app.command("arrive")
+def park_arrive(
+    key: Annotated[str, typer.Argument(help="copNo of a return; or a number of a list.")],
+    at: At = None,
+    receipts: Receipts = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Returned goods, or a direct-purchase parcel, are on site."""
+    try:
+        with opened(database) as base:
+            about = clearance.arrive(base, under(base, at), key, receipts)
+            with base.borrow() as conn:
+                lines = clearance.document_lines(conn, about)
+                conn.rollback()
+    except clearance.UnknownArrival as problem:
+        return fail(INPUT_HAS_ERRORS, str(problem))
+    console.out.print(console.parcels(lines, 0))
+    return None
+
+
+@app.command()
+def allowance(
+    number: Annotated[str, typer.Argument(metavar="IDNUMBER", help="The buyer's identity number.")],
+    year: Annotated[int, typer.Option(help="The calendar year.")],
+    json_file: Json = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """A buyer's year: every debit and credit with its parcel."""
+    with opened(database) as base, base.borrow() as conn:
+        vault = store.Vault.open(store.home_folder())
+        facts = clearance.statement(conn, vault, number, year)
+        conn.rollback()
+    if json_file is not None:
+        return write_json(facts, json_file)
+    console.out.print(console.statement(facts))
+    return None
+
+
+@app.command()
+def clock(
+    to: Annotated[
+        datetime | None, typer.Argument(parser=moment, metavar="TIME", help="Where to move it.")
+    ] = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Read or move the sandbox's clock."""
+    with opened(database) as base, base.borrow() as conn:
+        if to is not None:
+            clearance.set_clock(conn, to)
+        at = clearance.clock(conn)
+        conn.commit()
+    console.out.print(at.isoformat() if at else "not set: commands take the present time")
 
 
 def version(asked: bool) -> None:

@@ -144,6 +144,47 @@ def _compared(pairs: Sequence[Compared]) -> Table:
     return made
 
 
+# ── after release ───────────────────────────────────────────────────────────────────────────
+
+
+def payments(lines: Sequence[dict[str, Any]]) -> Table:
+    made = table(
+        *("payment", "guarantor", "status", "amount", "late fee", "due from", "due to", "parcels"),
+        title="Payments",
+        right=["amount", "late fee", "parcels"],
+    )
+    for line in lines:
+        key = line["key"]
+        made.add_row(
+            *(key["bill"], key["guarantor"], line["status"], line["amount"], line["fee"]),
+            *(line["due_from"], line["due_to"], f"{line['parcels']:,}"),
+        )
+    return made
+
+
+def guarantee(facts: dict[str, Any]) -> Table:
+    made = table("guarantee", facts["guarantor"], right=[facts["guarantor"]])
+    for name, value in facts.items():
+        if name != "guarantor":
+            made.add_row(name, str(value))
+    return made
+
+
+def statement(facts: dict[str, Any]) -> Table:
+    limit = f" of {facts['limit']}" if facts["limit"] else ""
+    made = table(
+        *("time", "what", "order", "list", "amount", "used"),
+        title=f"{facts['buyer']}, {facts['year']}: {facts['used']}{limit} yuan used",
+        right=["amount", "used"],
+    )
+    for entry in facts["entries"]:
+        made.add_row(
+            *(entry["at"], entry["what"], entry["orderNo"], entry["invtNo"] or ""),
+            *(entry["amount"], entry["used"]),
+        )
+    return made
+
+
 # ── law ─────────────────────────────────────────────────────────────────────────────────────
 
 

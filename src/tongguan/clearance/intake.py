@@ -318,6 +318,11 @@ def _document_columns(kind: Kind, heads: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def normalised(number: str) -> str:
+    """A personal number as it is hashed: a small x is an X."""
+    return number.upper()
+
+
 def _private(bodies: dict[str, Body], desk: Desk) -> dict[str, Body]:
     """Replace each personal element by its mask, and put its keyed hash beside it.
 
@@ -331,6 +336,7 @@ def _private(bodies: dict[str, Body], desk: Desk) -> dict[str, Body]:
     ]
     if not personal:
         return bodies
+    # As ``normalised`` does for one.
     columns = [bodies[kind].heads[name].str.to_uppercase().alias("") for kind, name in personal]
     hashed = desk.digest(pl.concat(columns))
     frames = {name: body.heads for name, body in bodies.items()}

@@ -328,6 +328,11 @@ ALTER TABLE decision ADD COLUMN guarantor text, ADD COLUMN hold_fen bigint NOT N
     ADD COLUMN guarantee_free_fen bigint,
     ADD COLUMN guarantee_state text NOT NULL DEFAULT 'none';
 
+CREATE TABLE clock (
+    one boolean PRIMARY KEY CHECK (one),
+    at bigint NOT NULL
+);
+
 -- Work not done yet: a parcel that arrived (711) or was signed for (513) before its list got there.
 CREATE TABLE early (
     kind smallint NOT NULL,

@@ -70,7 +70,7 @@ def _bill(
         )
         finance.ledger.within(conn, "post", posted, batch_id)
         told += finance.xml816(
-            _addressed(conn, bills.heads).with_columns(at="released_at"), bills.lines
+            addressed(conn, bills.heads).with_columns(at="released_at"), bills.lines
         )
     codes = decided.filter(pl.col("hold_fen") > 0)["guarantor"].unique()
     finance.guarantees.watch(conn, codes, settings.law, settings.at_ms, batch_id)
@@ -107,7 +107,7 @@ def _tax_lines(conn: psycopg.Connection, ids: pl.DataFrame) -> pl.DataFrame:
     return store.fetch(conn, sql, values, finance.bills.LINES)
 
 
-def _addressed(conn: psycopg.Connection, bills: pl.DataFrame) -> pl.DataFrame:
+def addressed(conn: psycopg.Connection, bills: pl.DataFrame) -> pl.DataFrame:
     """Bills with the receiver of their list's receipts."""
     source, values = store.unnest("k", bills.select(pl.col("document_id").unique()))
     sql = f"""SELECT k.document_id, m.receiver FROM {source}
@@ -151,7 +151,7 @@ def _take_back(
     at, stamp = settings.at_ms, pl.lit(settings.at_ms)
     if whole.height:
         void = finance.void(conn, whole, at, batch_id)
-        told += finance.xml818(_addressed(conn, void.heads).with_columns(at=stamp))
+        told += finance.xml818(addressed(conn, void.heads).with_columns(at=stamp))
     if partly.height:
         taken = partly.select(
             *("bill_id", "gnum", "duty_fen", "consumption_fen", "vat_fen"),
@@ -159,5 +159,5 @@ def _take_back(
             document_id="return_id",
         )
         net = finance.correct(conn, taken, at, batch_id)
-        told += finance.xml816(_addressed(conn, net.heads).with_columns(at=stamp), net.lines)
+        told += finance.xml816(addressed(conn, net.heads).with_columns(at=stamp), net.lines)
     return told

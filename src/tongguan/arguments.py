@@ -1,0 +1,78 @@
+"""What commands take: how an argument is read, what it is called, what its help says."""
+
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def moment(text: str) -> datetime:
+    """An aware time from ISO 8601. Raises typer.BadParameter."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise typer.BadParameter(
+            f"{text!r} is not a time with a zone; write 2022-06-01T12:00:00+08:00"
+        )
+    return at
+
+
+def day(text: str) -> date:
+    """A calendar day from ISO 8601. Raises typer.BadParameter."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a day; write 2022-06-01") from None
+
+
+def amount(text: str) -> Decimal:
+    """An exact decimal number. Raises typer.BadParameter."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise typer.BadParameter(f"{text!r} is not a number; write 129.00") from None
+
+
+def share(text: str) -> Fraction:
+    """A share between 0 and 1, exact. Raises typer.BadParameter."""
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise typer.BadParameter(f"{text!r} is not a share; write 0.1 or 1/10") from None
+
+
+Paths = Annotated[list[Path], typer.Argument(exists=True, help="Files or folders of messages.")]
+At = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=moment,
+        metavar="TIME",
+        help="The clock, ISO 8601 with zone; else the sandbox's clock, else now.",
+    ),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="PostgreSQL to use; else $DATABASE_URL, else the embedded one in $TONGGUAN_HOME.",
+    ),
+]
+Json = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the facts as JSON; - prints.")
+]
+Report = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write JSON lines, one object per document.")
+]
+Receipts = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Write each receipt message here.")
+]
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE")]
+Effective = Annotated[
+    date, typer.Option(parser=day, metavar="DAY", help="The day it takes effect.")
+]
+Yuan = Annotated[Decimal, typer.Option(parser=amount, metavar="YUAN", help="Yuan and fen.")]
