@@ -149,9 +149,7 @@ def _take_back(
     partly = lines.filter(~pl.col("all_back"))
     told: list[finance.notices.Notice] = []
     at, stamp = settings.at_ms, pl.lit(settings.at_ms)
-    if whole.height:
-        void = finance.void(conn, whole, at, batch_id)
-        told += finance.xml818(addressed(conn, void.heads).with_columns(at=stamp))
+    # First the parts: a bill that is void has nothing left to correct.
     if partly.height:
         taken = partly.select(
             *("bill_id", "gnum", "duty_fen", "consumption_fen", "vat_fen"),
@@ -160,4 +158,7 @@ def _take_back(
         )
         net = finance.correct(conn, taken, at, batch_id)
         told += finance.xml816(addressed(conn, net.heads).with_columns(at=stamp), net.lines)
+    if whole.height:
+        void = finance.void(conn, whole, at, batch_id)
+        told += finance.xml818(addressed(conn, void.heads).with_columns(at=stamp))
     return told
