@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from tongguan import clearance
+
 
 def moment(text: str) -> datetime:
     """An aware time from ISO 8601. Raises typer.BadParameter."""
@@ -76,3 +78,15 @@ Effective = Annotated[
     date, typer.Option(parser=day, metavar="DAY", help="The day it takes effect.")
 ]
 Yuan = Annotated[Decimal, typer.Option(parser=amount, metavar="YUAN", help="Yuan and fen.")]
+Signatures = Annotated[
+    clearance.Signatures,
+    typer.Option(help="required: refuse what is not signed; checked: remark on it; ignored."),
+]
+Registry = Annotated[
+    clearance.Registry,
+    typer.Option(help="open: file a company not seen before provisionally; closed: refuse it."),
+]
+Arrivals = Annotated[
+    clearance.Arrivals,
+    typer.Option(help="required: direct purchases wait at 400 until they are on site (CEB711)."),
+]

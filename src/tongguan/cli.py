@@ -20,6 +20,7 @@ from rich.text import Text
 
 from tongguan import __version__, clearance, console, messages, policy, store, twin
 from tongguan.arguments import (
+    Arrivals,
     At,
     DatabaseUrl,
     Effective,
@@ -27,14 +28,16 @@ from tongguan.arguments import (
     Json,
     Paths,
     Receipts,
+    Registry,
     Report,
+    Signatures,
     Yuan,
     amount,
     day,
     moment,
     share,
 )
-from tongguan.clearance import SIGNATURES, ZONE
+from tongguan.clearance import ZONE
 
 INPUT_HAS_ERRORS, USAGE, ENVIRONMENT_FAILED = 1, 2, 3
 
@@ -58,14 +61,18 @@ def now_or(at: datetime | None) -> datetime:
 
 
 def under(
-    base: store.Database, at: datetime | None, signatures: str = "checked", registry: str = "open"
+    base: store.Database,
+    at: datetime | None,
+    signatures: clearance.Signatures = "checked",
+    registry: clearance.Registry = "open",
+    arrivals: clearance.Arrivals = "assumed",
 ) -> clearance.Settings:
     """The settings of a command: its time, else that of the sandbox's clock, else now."""
     if at is None:
         with base.borrow() as conn:
             at = clearance.clock(conn)
             conn.rollback()
-    return clearance.settings(base, now_or(at), signatures, registry)
+    return clearance.settings(base, now_or(at), signatures, registry, arrivals)
 
 
 @contextmanager
@@ -95,34 +102,18 @@ def clear(
     at: At = None,
     receipts: Receipts = None,
     report: Report = None,
-    signatures: Annotated[
-        str,
-        typer.Option(
-            metavar="|".join(SIGNATURES),
-            help="required: refuse what is not signed; checked: remark on it; ignored.",
-        ),
-    ] = "checked",
-    registry: Annotated[
-        str,
-        typer.Option(
-            metavar="open|closed",
-            help="open: file a company not seen before provisionally; closed: refuse it.",
-        ),
-    ] = "open",
+    signatures: Signatures = "checked",
+    registry: Registry = "open",
+    arrivals: Arrivals = "assumed",
     database: DatabaseUrl = None,
 ) -> None:
     """Clear messages: parse, match, decide, release, answer."""
-    if signatures not in SIGNATURES or registry not in clearance.REGISTRIES:
-        raise typer.BadParameter(
-            f"--signatures is one of {', '.join(SIGNATURES)}; "
-            f"--registry one of {', '.join(clearance.REGISTRIES)}"
-        )
     if signatures == "required":
         raise typer.BadParameter("this version cannot verify signatures: use checked or ignored")
     found = clearance.sources(paths)
     with opened(database) as base:
         vault = store.Vault.open(store.home_folder())
-        settings = under(base, at, signatures, registry)
+        settings = under(base, at, signatures, registry, arrivals)
         with progress_bar(len(found)) as advance:
             run = clearance.clear(base, vault, found, settings, receipts, advance)
         with store.environment(), base.borrow() as conn:

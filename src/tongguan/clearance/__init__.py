@@ -22,22 +22,23 @@ from tongguan.clearance.lawbook import current as current_policy
 from tongguan.clearance.record import UnknownArrival
 from tongguan.clearance.report import Finished, document_lines, finish, money
 from tongguan.clearance.service import Progress, Run, clear, prepare_database, settings
-from tongguan.clearance.settings import REGISTRIES, SIGNATURES, ZONE, Settings
+from tongguan.clearance.settings import ZONE, Arrivals, Registry, Settings, Signatures
 
 __all__ = [
     "PAYMENT_PROBLEMS",
-    "REGISTRIES",
-    "SIGNATURES",
     "ZONE",
+    "Arrivals",
     "Compared",
     "Differs",
     "Examined",
     "Explanation",
     "Finished",
     "Progress",
+    "Registry",
     "Run",
     "Settings",
     "Settled",
+    "Signatures",
     "Source",
     "UnknownArrival",
     "UnknownKey",

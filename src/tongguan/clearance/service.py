@@ -14,7 +14,7 @@ from tongguan import finance, messages, store
 from tongguan.clearance import lawbook, models, receipts, writing
 from tongguan.clearance.intake import Desk, Source, prepared
 from tongguan.clearance.record import record, sweep
-from tongguan.clearance.settings import Settings
+from tongguan.clearance.settings import Arrivals, Registry, Settings, Signatures
 from tongguan.sharing import registry
 
 
@@ -48,9 +48,9 @@ def prepare_database(database: store.Database) -> None:
 def settings(
     database: store.Database,
     at: datetime,
-    signatures: str = "checked",
-    registry: str = "open",
-    arrivals: str = "assumed",
+    signatures: Signatures = "checked",
+    registry: Registry = "open",
+    arrivals: Arrivals = "assumed",
 ) -> Settings:
     """The law as this database has it, at a time. Raises policy.OutsideKnown for its day."""
     built = store.transact(database, lawbook.current)

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from tongguan.policy import Law, Policy
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
-SIGNATURES = ("required", "checked", "ignored")
-REGISTRIES = ("open", "closed")
-ARRIVALS = ("assumed", "required")
+Signatures = Literal["required", "checked", "ignored"]
+Registry = Literal["open", "closed"]
+Arrivals = Literal["assumed", "required"]
 """required: a direct-purchase list waits at 400 until a site says that its parcel is there."""
 
 
@@ -20,9 +21,9 @@ class Settings:
 
     at: datetime
     policy: Policy
-    signatures: str = "checked"
-    registry: str = "open"
-    arrivals: str = "assumed"
+    signatures: Signatures = "checked"
+    registry: Registry = "open"
+    arrivals: Arrivals = "assumed"
 
     @property
     def day(self) -> date:
