@@ -7,7 +7,18 @@ from dated parameters and tariff rows) and never imports the room it is compared
 
 from tongguan.twin.compare import Difference, differences
 from tongguan.twin.faults import FAULTS, VARIANTS
+from tongguan.twin.life import LifeSummary, write_life
 from tongguan.twin.write import Summary, write
 from tongguan.twin.zone import Zone
 
-__all__ = ["FAULTS", "VARIANTS", "Difference", "Summary", "Zone", "differences", "write"]
+__all__ = [
+    "FAULTS",
+    "VARIANTS",
+    "Difference",
+    "LifeSummary",
+    "Summary",
+    "Zone",
+    "differences",
+    "write",
+    "write_life",
+]
