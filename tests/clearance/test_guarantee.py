@@ -173,6 +173,27 @@ def test_within_one_batch_the_year_comes_back_for_the_next(window: Window) -> No
     assert list(window.allowance().values()) == [15_000_00]
 
 
+def test_what_a_refusal_changes_later_on_comes_back_too(window: Window) -> None:
+    """The first is refused for its guarantee; so the second has the year; so the third has not;
+    so the fourth, of another buyer, has the guarantee that the third would have taken."""
+    opened(window, 409_50)
+    clearance.open_guarantee(window.database, window.settings(), "3301960D01", "letter", 1)
+    lists = [(ANNA, "15000", "3301960D01"), (ANNA, "22000", "3301960D02")]
+    lists += [(ANNA, "4500", CODE), (BO, "100", CODE)]
+    papers = []
+    for no, (buyer, price, code) in enumerate(lists, 1):
+        about = {"buyer": buyer, "items": (Item(price),)}
+        papers += [*parcel(no, **about)[:3], inventory(no, **about, assureCode=code)]
+    done = window.clear(*papers)
+    assert [rules(done.one("inventory", no)) for no in (1, 2, 3, 4)] == [
+        ["guarantee.insufficient"],
+        [],
+        ["limit.annual"],
+        [],
+    ]
+    assert parts(window) == (409_50 - TIN, 0, TIN)
+
+
 def test_at_80_percent_there_is_one_warning(window: Window) -> None:
     """Of 45.50 yuan four tins are 36.40, exactly 80 %; three are not."""
     opened(window, 5 * TIN)

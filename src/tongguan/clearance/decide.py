@@ -94,7 +94,8 @@ def _assess(
 
     A list that its guarantee cannot carry gives back what it took of its buyer's year, so a later
     one may fit there and ask for a guarantee in its turn. Each time round at least one more list
-    is refused; one that is refused stays so, since what comes after it only takes.
+    is refused for good: those up to the first that a later one may profit from. What comes after
+    that one is judged anew, as it may find other years and other guarantees.
     """
     unsecured = pl.Series([], dtype=pl.Int64)
     case = pl.col("case").cast(pl.Int64)
@@ -115,12 +116,24 @@ def _assess(
         fresh = now.filter(~now.is_in(unsecured.implode()))
         if fresh.is_empty():
             break
+        fresh = _settled(fresh, heads, assessment.heads)
         unsecured = unsecured.append(fresh)
         heads = heads.with_columns(pl.col("eligible") & ~case.is_in(unsecured.implode()))
     holds = asked.join(allotment.heads.filter("holds"), on="case")
     held = holds.select("case", hold_fen="tax_fen")
     heads = heads.with_columns(case).join(held, on="case", how="left", maintain_order="left")
     return assessment, heads.with_columns(pl.col("hold_fen").fill_null(0)), told
+
+
+def _settled(fresh: pl.Series, heads: pl.DataFrame, assessed: pl.DataFrame) -> pl.Series:
+    """The cases just found unsecured whose refusal stands: the first up to one whose buyer has a
+    later case that is refused, or pays more, for want of what this one gives back."""
+    cases = heads.select("case", "buyer").join(assessed, on="case")
+    worse = cases.filter(pl.col("refused") | (pl.col("regime") != "retail-import"))
+    last = worse.group_by("buyer").agg(last=pl.col("case").max())
+    gives = cases.filter(pl.col("case").is_in(fresh.implode())).join(last, on="buyer")
+    first = gives.filter(pl.col("last") > pl.col("case"))["case"].min()
+    return fresh if first is None else fresh.filter(fresh <= first)
 
 
 LAW_OF_GUARANTEES = "GACC notice 2018-194: the collecting agent secures the tax before release"
