@@ -451,8 +451,8 @@ def _receive(
         back.amounts.select(
             "gnum",
             *AMOUNTS,
-            document_id=pl.lit(row["list_id"]),
-            return_id=pl.lit(row["id"]),
+            document_id=pl.lit(row["list_id"], dtype=pl.Int64),
+            return_id=pl.lit(row["id"], dtype=pl.Int64),
             all_back=pl.lit(back.all_back),
         )
     )
