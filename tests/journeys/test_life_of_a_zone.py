@@ -8,7 +8,7 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -228,10 +228,19 @@ EVERYTHING = {
 def test_a_thousand_parcels_live_and_end_as_the_zone_expects(
     window: Window, tmp_path: Path
 ) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     made = live(window, tmp_path / "zone", seed=1, parcels=1_000, days=120, step=8)
     assert made.lives.keys() >= EVERYTHING
-    assert time.perf_counter() - began < 60
+    assert time.process_time() - began < 60  # its own CPU: other tests share the machine
+
+
+def test_a_life_across_new_year_gives_back_in_the_right_year(
+    window: Window, tmp_path: Path
+) -> None:
+    zone = tmp_path / "zone"
+    live(window, zone, seed=3, parcels=300, days=40, step=8, start=date(2021, 12, 3))
+    used = [line for line in read(zone / "expected-life.jsonl") if line["what"] == "allowance"]
+    assert {line["year"] for line in used} == {2021, 2022}
 
 
 def test_a_life_that_ends_otherwise_is_seen(window: Window, tmp_path: Path) -> None:
