@@ -211,6 +211,31 @@ def test_at_80_percent_there_is_one_warning(window: Window) -> None:
     assert warnings() == [("warned", TIN)]
 
 
+@pytest.mark.parametrize("relief", ["pay", "return", "raise", "cancel"])
+def test_what_becomes_free_ends_the_warning_and_the_next_time_warns_again(
+    window: Window, relief: str
+) -> None:
+    opened(window, TIN)
+    direct = {"mode": "9610"} if relief == "cancel" else {}
+    window.clear(*parcel(1, **direct), arrivals="required")
+    day = "2022-07-02T12:00:00+08:00"
+    if relief == "pay":
+        [line] = clearance.settle(window.database, window.settings(day)).lines
+        clearance.pay(window.database, window.settings(day), line["key"]["bill"], TIN, "R")
+    elif relief == "return":
+        window.clear(returned(1), at=LATER)
+        window.arrive("R0000001", LATER)
+    elif relief == "raise":
+        opened(window, 9 * TIN)
+    else:
+        window.clear(cancellation(1))
+    more = 7 if relief == "raise" else 1  # eight of ten tins are 80 %
+    for no in range(2, 2 + more):
+        window.clear(*parcel(no), at=LATER)
+    sql = "SELECT what FROM guarantee_event WHERE what IN ('warned', 'relieved') ORDER BY id"
+    assert window.rows(sql) == [("warned",), ("relieved",), ("warned",)]
+
+
 @pytest.mark.parametrize("state", ["exhausted", "frozen", "open", "unknown"])
 def test_explain_computes_the_same_again(window: Window, state: str) -> None:
     """Also after the guarantee has changed: what counts is what the list found."""

@@ -61,6 +61,7 @@ def _payments(
     told = finance.xml818(taxing.addressed(conn, due)) if due.height else []
     late = finance.overdue(conn, under.law)
     claimed = finance.enforce(conn, under.law, under.at_ms, batch_id)
+    _watch(conn, under, claimed["guarantor"], batch_id)
     numbers = pl.concat(
         [frame["number"] for frame in (due, late, claimed) if frame.height]
         or [pl.Series("number", [], dtype=pl.String)]
@@ -107,13 +108,19 @@ def pay(
     database: store.Database, under: Settings, number: str, amount_fen: int, reference: str
 ) -> finance.Payment:
     """Record a payment in full. Raises finance.PaymentDiffers, NotDue, UnknownBill."""
-    return _in_batch(
-        database,
-        under,
-        lambda conn, batch_id: finance.pay(
-            conn, number, amount_fen, reference, under.at_ms, batch_id, under.law
-        ),
-    )
+
+    def work(conn: psycopg.Connection, batch_id: int) -> finance.Payment:
+        at = under.at_ms
+        done = finance.pay(conn, number, amount_fen, reference, at, batch_id, under.law)
+        _watch(conn, under, pl.Series([done.guarantor]), batch_id)
+        return done
+
+    return _in_batch(database, under, work)
+
+
+def _watch(conn: psycopg.Connection, under: Settings, codes: pl.Series, batch_id: int) -> None:
+    """What became free ends a warning, so that the next time brings one again."""
+    finance.guarantees.watch(conn, codes, under.law, under.at_ms, batch_id)
 
 
 def open_guarantee(
@@ -123,6 +130,7 @@ def open_guarantee(
 
     def work(conn: psycopg.Connection, batch_id: int) -> dict[str, Any]:
         finance.guarantees.open_guarantee(conn, code, kind, amount_fen, under.at_ms, batch_id)
+        _watch(conn, under, pl.Series([code]), batch_id)
         return guarantee_facts(conn, code)
 
     return _in_batch(database, under, work)

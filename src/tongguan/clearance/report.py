@@ -201,13 +201,16 @@ def finish(conn: psycopg.Connection, run: Run, report: Path | None, most: int) -
 
 
 _FIRST_LOOKS = """SELECT d.id FROM document d JOIN message m ON m.id = d.message_id
-    WHERE m.digest = ANY(%s) AND (d.kind = 621 OR d.status < 0)
+    WHERE m.digest = ANY(%s) AND (d.kind IN (621, 623, 625) OR d.status < 0)
     ORDER BY CASE WHEN d.status = 100 OR d.status < 0 THEN 0 WHEN d.status < 800 THEN 1 ELSE 2 END,
         d.id LIMIT %s"""
 
 
 def _first_looks(conn: psycopg.Connection, digests: list[str], most: int) -> list[dict[str, Any]]:
-    """Refused documents, then waiting lists, then released ones; messages refused whole first."""
+    """Refused documents, then what waits, then what is done; messages refused whole first.
+
+    Lists, and the cancellations and returns of lists: what a person declares and wants to know.
+    """
     sql = """SELECT id, name FROM message WHERE digest = ANY(%s) AND refused ORDER BY id LIMIT %s"""
     refused: dict[int, str] = dict(conn.execute(sql, (digests, most)).fetchall())
     about = _message_findings(conn, list(refused))

@@ -14,7 +14,7 @@ from tongguan.clearance import steps
 from tongguan.clearance.kinds import KINDS
 from tongguan.clearance.round import Round
 from tongguan.clearance.settings import Settings
-from tongguan.clearance.steps import RELEASED
+from tongguan.clearance.steps import AWAITED, RELEASED
 
 TAXES = ("duty_fen", "consumption_fen", "vat_fen", "total_fen")
 BILLED_FROM_REGIME = ("retail-import", "general-trade")
@@ -40,11 +40,31 @@ def follow(
 
     The round's documents and events are written already.
     """
-    return [
+    told = [
         *_bill(conn, part, settings, batch_id),
         *_free(conn, part, settings, batch_id),
         *_take_back(conn, part, settings, batch_id),
     ]
+    _watch(conn, part, settings, batch_id)
+    return told
+
+
+def _watch(conn: psycopg.Connection, part: Round, settings: Settings, batch_id: int) -> None:
+    """Warn of guarantees that this round brought to the warning share, or note their relief."""
+    events = pl.concat([steps.none(), *part.events])
+    holding = (pl.col("kind") == KINDS["inventory"].number) & pl.col("after").is_in(
+        [AWAITED, RELEASED]
+    )
+    moved = [events.filter(holding), *part.cancelled, *part.returned]
+    document = pl.col("document_id").cast(pl.Int64)
+    ids = pl.concat([frame.select(document) for frame in moved]).unique()
+    if ids.is_empty():
+        return
+    source, values = store.unnest("k", ids)
+    sql = f"""SELECT DISTINCT t.guarantor FROM {source} JOIN decision t USING (document_id)
+        WHERE t.hold_fen > 0"""
+    codes = store.fetch(conn, sql, values, {"guarantor": pl.String})["guarantor"]
+    finance.guarantees.watch(conn, codes, settings.law, settings.at_ms, batch_id)
 
 
 def _bill(
@@ -72,8 +92,6 @@ def _bill(
         told += finance.xml816(
             addressed(conn, bills.heads).with_columns(at="released_at"), bills.lines
         )
-    codes = decided.filter(pl.col("hold_fen") > 0)["guarantor"].unique()
-    finance.guarantees.watch(conn, codes, settings.law, settings.at_ms, batch_id)
     return told
 
 
