@@ -34,8 +34,8 @@ demo: $(STAMP) ## clear the bundled customs messages on an embedded database; en
 test: $(STAMP) ## run the tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations 10 $(ARGS)
 
-faults: $(STAMP) ## run the whole fault campaign (kill, disconnect, hostile input); takes long
-	@$(BIN)/python -m pytest -m faults_full tests/faults --durations 10 $(ARGS)
+faults: $(STAMP) ## run the long tests: the whole fault campaign, and a zone over 120 days
+	@$(BIN)/python -m pytest -m faults_full tests/faults tests/journeys --durations 10 $(ARGS)
 
 lint: $(STAMP) ## check style, format, types and which room may import which
 	@echo "ruff check";    $(BIN)/python -m ruff check --quiet .
