@@ -11,7 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dossiers import inventory, message, order, packed, parcel, payment, waybill
+from dossiers import (
+    ANNA,
+    inventory,
+    message,
+    order,
+    packed,
+    parcel,
+    payment,
+    returned,
+    waybill,
+)
 from lxml import etree
 from rich.console import Console
 from typer.testing import CliRunner, Result
@@ -66,10 +76,10 @@ def test_clear_of_good_parcels_ends_with_0(
     assert done.exit_code == 0, done.output
     lines = [json.loads(line) for line in report.read_text("utf-8").splitlines()]
     assert [line["status"] for line in lines] == [120, 120, 120, 800]
-    assert len(list(receipts.iterdir())) == 10
+    assert len(list(receipts.iterdir())) == 11  # with the tax bill, CEB816
     assert "O0000001" in done.output
     assert "9.10" in done.output
-    assert "4 messages, 4 documents, 10 receipts" in done.output
+    assert "4 messages, 4 documents, 11 receipts" in done.output
 
 
 def test_clear_of_refused_parcels_ends_with_1_and_says_why(
@@ -149,6 +159,14 @@ def test_check_needs_no_database(call: Call, inbox: Callable[..., Path], tmp_pat
         ["messages", "xsd", "CEB999"],
         ["messages", "xsd", "CEB621", "--edition", "1999"],
         ["messages", "doc", "CEB999"],
+        ["guarantee", "open", "G1", "--amount", "0", "--kind", "deposit"],
+        ["guarantee", "open", "G1", "--amount", "1.001", "--kind", "deposit"],
+        ["guarantee", "open", "G1", "--amount", "1"],
+        ["pay", "JK1", "--amount", "none", "--reference", "R"],
+        ["pay", "JK1", "--amount", "1"],
+        ["settle", "--at", "2022-07-02"],
+        ["clock", "tomorrow"],
+        ["allowance", "110101"],
         ["twin", "--out", "/tmp/none", "--faults", "often"],
         ["bogus"],
     ],
@@ -170,6 +188,114 @@ def program(*arguments: object, **environment: str) -> subprocess.CompletedProce
         text=True,
         timeout=120,
     )
+
+
+def test_a_guarantee_from_opening_to_freezing(call: Call, database: store.Database) -> None:
+    base = ("--database", database.url)
+    given = ("--kind", "letter", "--at", NOON)
+    wrong = call(
+        "guarantee", "open", "G1", "--amount", "5", "--kind", "promise", "--at", NOON, *base
+    )
+    assert wrong.exit_code == 2
+    assert "promise" in wrong.stderr
+    for verb in ("show", "freeze"):
+        absent = call("guarantee", verb, "G1", *base)
+        assert absent.exit_code == 1
+        assert "G1" in absent.stderr
+    call("guarantee", "open", "G1", "--amount", "100", *given, *base)
+    opened = call("guarantee", "open", "G1", "--amount", "0.50", *given, "--json", "-", *base)
+    assert opened.exit_code == 0, opened.output
+    facts = json.loads(opened.stdout)
+    assert {name: facts[name] for name in ("guarantor", "kind", "amount", "free", "frozen")} == {
+        "guarantor": "G1",
+        "kind": "letter",
+        "amount": "100.50",
+        "free": "100.50",
+        "frozen": False,
+    }
+    states = [
+        json.loads(call("guarantee", *command, "--json", "-", *base).stdout)["frozen"]
+        for command in (("freeze", "G1"), ("show", "G1"), ("freeze", "G1", "--thaw"))
+    ]
+    assert states == [True, True, False]
+
+
+def test_the_clock_is_the_time_of_commands_without_one(
+    call: Call, inbox: Callable[..., Path], database: store.Database, tmp_path: Path
+) -> None:
+    base = ("--database", database.url)
+    assert "not set" in call("clock", *base).output
+    assert call("clock", "2022-06-01T04:00:00+00:00", *base).output.strip() == NOON
+    call("clear", inbox(*GOOD), *base)
+    call("clock", "2022-07-02T00:00:00+08:00", *base)
+    report = tmp_path / "bills.jsonl"
+    assert call("settle", "--report", report, *base).exit_code == 0
+    line = json.loads(report.read_text("utf-8"))
+    assert (line["due_from"], line["due_to"]) == ("2022-07-02", "2022-07-16")
+    early = call("settle", "--at", "2022-07-01T23:59:59+08:00", *base)
+    assert "0 payments" in early.output  # --at goes before the clock
+
+
+def test_settle_and_pay_say_what_was_done_and_what_is_wrong(
+    call: Call, inbox: Callable[..., Path], database: store.Database, tmp_path: Path
+) -> None:
+    base = ("--database", database.url)
+    call("clear", inbox(*GOOD), "--at", NOON, *base)
+    day, report = ("--at", "2022-07-02T09:00:00+08:00"), tmp_path / "bills.jsonl"
+    done = call("settle", *day, "--report", report, "--receipts", tmp_path / "out", *base)
+    assert done.exit_code == 0, done.output
+    assert "1 payments, 1 receipts" in done.output
+    assert [file.name[-10:] for file in (tmp_path / "out").iterdir()] == ["CEB818.xml"]
+    number = json.loads(report.read_text("utf-8"))["key"]["bill"]
+    paying = ("--reference", "R1", *day, *base)
+    less = call("pay", number, "--amount", "9.00", *paying)
+    assert (less.exit_code, less.stdout) == (1, "")
+    assert "9.10" in less.stderr
+    assert "0.10 too little" in less.stderr
+    unknown = call("pay", "JK0", "--amount", "9.10", *paying)
+    assert unknown.exit_code == 1
+    assert call("pay", number, "--amount", "9.10", *paying).exit_code == 0
+    assert "was paid already" in call("pay", number, "--amount", "9.10", *paying).output
+    other = call("pay", number, "--amount", "9.10", "--reference", "R2", *day, *base)
+    assert other.exit_code == 1
+
+
+def test_a_return_from_application_to_the_buyers_year(
+    call: Call, inbox: Callable[..., Path], database: store.Database, tmp_path: Path
+) -> None:
+    base = ("--database", database.url)
+    nothing = call("park", "arrive", "R0000001", "--at", NOON, *base)
+    assert nothing.exit_code == 1
+    assert "R0000001" in nothing.stderr
+    call("clear", inbox(*GOOD, returned()), "--at", NOON, *base)
+    arrived = call("park", "arrive", "R0000001", "--at", "2022-06-20T12:00:00+08:00", *base)
+    assert arrived.exit_code == 0, arrived.output
+    assert "Closed (899)" in arrived.output
+    year = call("allowance", ANNA.number, "--year", "2022", "--json", "-", *base)
+    assert year.exit_code == 0, year.output
+    facts = json.loads(year.stdout)
+    assert [(e["what"], e["amount"], e["used"]) for e in facts["entries"]] == [
+        ("use", "100.00", "100.00"),
+        ("restore", "-100.00", "0.00"),
+    ]
+    assert ANNA.number not in year.stdout
+    other = json.loads(
+        call("allowance", ANNA.number, "--year", "2021", "--json", "-", *base).stdout
+    )
+    assert (other["used"], other["entries"]) == ("0.00", [])
+
+
+def test_a_late_return_is_told_in_the_table(
+    call: Call, inbox: Callable[..., Path], database: store.Database, tmp_path: Path
+) -> None:
+    base = ("--database", database.url)
+    call("clear", inbox(*GOOD), "--at", NOON, *base)
+    late = tmp_path / "late.xml"
+    late.write_bytes(message(returned()))
+    done = call("clear", late, "--at", "2022-07-02T00:00:00+08:00", *base)
+    assert done.exit_code == 1
+    assert "return.late" in done.output
+    assert "2022-07-01" in done.output
 
 
 def test_a_database_that_does_not_answer_ends_with_3(
@@ -314,4 +440,6 @@ def test_version(call: Call) -> None:
 def test_help_names_every_command(call: Call) -> None:
     shown = call("--help").output
     for name in ("clear", "check", "explain", "quote", "policy", "messages", "twin"):
+        assert name in shown
+    for name in ("guarantee", "settle", "pay", "park", "allowance", "clock"):
         assert name in shown
