@@ -229,7 +229,7 @@ def test_a_thousand_parcels_live_and_end_as_the_zone_expects(
     window: Window, tmp_path: Path
 ) -> None:
     began = time.process_time()
-    made = live(window, tmp_path / "zone", seed=1, parcels=1_000, days=120, step=8)
+    made = live(window, tmp_path / "zone", seed=1, parcels=1_000, days=120, step=15)
     assert made.lives.keys() >= EVERYTHING
     assert time.process_time() - began < 60  # its own CPU: other tests share the machine
 
