@@ -31,7 +31,7 @@ import psycopg
 from lxml import etree
 
 from tongguan import clearance, messages, policy, store, twin
-from tongguan.clearance import dossier, intake, receipts, record, rounds, writing
+from tongguan.clearance import dossier, intake, receipts, rounds, writing
 
 PART = 50_000
 AT = "2022-06-01T12:00:00+08:00"
