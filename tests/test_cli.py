@@ -167,7 +167,7 @@ def test_check_needs_no_database(call: Call, inbox: Callable[..., Path], tmp_pat
         ["settle", "--at", "2022-07-02"],
         ["clock", "tomorrow"],
         ["allowance", "110101"],
-        ["twin", "--out", "none", "--faults", "often"],
+        ["twin", "--out", "nowhere", "--faults", "often"],
         ["bogus"],
     ],
     ids=" ".join,

@@ -38,12 +38,12 @@ from window import (
 
 from tongguan import store, twin
 
-PARCELS, LATE_PARCELS = 80, 8
+PARCELS, LATE_PARCELS = 60, 6
 LATE = "2022-07-20T12:00:00+08:00"
 """When the window in which documents must match has ended: the lists that wait are refused."""
 LATE_MS = 1_658_289_600_000
 FINISHED = (0, 1)
-ROUNDS = [pytest.param(4, id="sample"), pytest.param(100, id="full", marks=pytest.mark.faults_full)]
+ROUNDS = [pytest.param(3, id="sample"), pytest.param(100, id="full", marks=pytest.mark.faults_full)]
 POINTS = (
     "copy",
     "before-commit",

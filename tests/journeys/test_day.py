@@ -77,7 +77,7 @@ def test_a_day_at_the_window(window: Window) -> None:
     done = window.clear(at="2022-07-15T09:00:00+08:00")
     assert done.receipts == []
     digests = window.vault.digest([ANNA.number, BO.number])
-    assert window.allowance() == {f"1:{digests[0]}": 400_00, f"1:{digests[1]}": 100_00}
+    assert window.allowance() == dict(zip(digests, (400_00, 100_00), strict=True))
 
 
 def test_a_parcel_whose_payment_never_comes(window: Window) -> None:

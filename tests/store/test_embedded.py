@@ -201,8 +201,8 @@ def test_an_interrupted_first_start_leaves_nothing_in_the_way(fresh: Path) -> No
         assert not left.exists()
 
 
-def test_durability_and_privacy_settings_are_on(server: store.Database) -> None:
-    with server.connect() as connection:
+def test_durability_and_privacy_settings_are_on(made: Path) -> None:
+    with store.open(home=made) as server, server.connect() as connection:
         for name, value in embedded.SETTINGS.items():
             got = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
             assert got == (value,), name

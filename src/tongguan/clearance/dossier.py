@@ -21,6 +21,7 @@ from tongguan.clearance.intake import Body
 from tongguan.clearance.kinds import KINDS, Kind
 from tongguan.clearance.models import head_table, line_table
 from tongguan.clearance.rules import Dossiers
+from tongguan.clearance.steps import ACCEPTED
 
 Connection = psycopg.Connection | None
 """None: there is no database; documents are only those at hand."""
@@ -42,14 +43,17 @@ LIFE: dict[str, Any] = {
 """Life columns of a document that can take part; ``arrival`` orders those of this round (−1: it
 was there before)."""
 
-_STORED = """SELECT d.id, d.kind, d.message_id, d.key_a, d.key_b, d.ref_a, d.ref_b, d.way_a,
-    d.way_b, d.seq, d.at, -1 AS arrival
-    FROM {keys} JOIN document d ON {on}
-    WHERE d.kind = {kind} AND d.current AND d.status = 2"""
+_STORED = """SELECT d.* FROM {keys} CROSS JOIN LATERAL (
+        SELECT d.id, d.kind, d.message_id, d.key_a, d.key_b, d.ref_a, d.ref_b, d.way_a, d.way_b,
+            d.seq, d.at, -1 AS arrival, d.status
+        FROM document d WHERE {on} AND d.kind = {kind} AND d.current OFFSET 0
+    ) AS d"""
+"""Key by key (OFFSET 0 keeps it so): the planner, told that hardly any document is open, would
+else hold every open one against every key."""
 _ON = {
-    "key": "d.key_a = k.a AND d.key_b = k.b",
-    "ref": "d.ref_a = k.a AND d.ref_b = k.b",
-    "way": "d.way_a = k.a AND d.way_b = k.b",
+    "key": "d.key_b = k.b AND d.key_a = k.a",
+    "ref": "d.ref_b = k.b AND d.ref_a = k.a AND d.status = 2",
+    "way": "d.way_b = k.b AND d.way_a = k.a AND d.status = 2",
 }
 
 HEAD_COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -112,7 +116,8 @@ def _stored(conn: Connection, kind: str, by: str, keys: pl.DataFrame) -> pl.Data
         return pl.DataFrame(schema=LIFE)
     source, values = store.unnest("k", keys)
     sql = _STORED.format(keys=source, on=_ON[by], kind=KINDS[kind].number)
-    return store.fetch(conn, sql, values, LIFE)
+    found = store.fetch(conn, sql, values, {**LIFE, "status": pl.Int64})
+    return found.filter(pl.col("status") == ACCEPTED).drop("status")
 
 
 def _keys(frame: pl.DataFrame, name: str) -> pl.DataFrame:
@@ -175,7 +180,8 @@ def ready_lists(conn: psycopg.Connection) -> pl.DataFrame:
             AND o.current AND o.status = 2
         JOIN document w ON w.kind = {number["waybill"]} AND w.key_b = d.way_b
             AND w.key_a = d.way_a AND w.current AND w.status = 2
-        WHERE d.kind = {number["inventory"]} AND d.current AND d.status = 2"""
+        WHERE d.kind = {number["inventory"]} AND d.current AND d.status = 2
+            AND d.ref_b IS NOT NULL"""
     return store.fetch(conn, sql, None, LIFE)
 
 
@@ -183,7 +189,7 @@ def waiting_since(conn: psycopg.Connection, before_ms: int) -> pl.DataFrame:
     """Waiting lists whose last event is before a time (ms since 1970 UTC): LIFE columns."""
     sql = f"""SELECT {", ".join(name for name in LIFE if name != "arrival")}, -1 AS arrival
         FROM document WHERE kind = {KINDS["inventory"].number} AND current AND status = 2
-        AND at < %(before)s ORDER BY id"""
+        AND ref_b IS NOT NULL AND at < %(before)s ORDER BY id"""
     return store.fetch(conn, sql, {"before": before_ms}, LIFE)
 
 

@@ -67,10 +67,12 @@ CREATE TABLE document (
     invt_no text
 );
 CREATE UNIQUE INDEX document_key ON document (kind, key_b, key_a) WHERE current;
-CREATE INDEX document_open_reference ON document (kind, ref_b, ref_a) WHERE current AND status = 2;
+-- Each names a condition of its own that queries by the other keys do not fulfil, so that the
+-- planner cannot take the wrong one while both are small.
+CREATE INDEX document_open_reference ON document (kind, ref_b, ref_a)
+    WHERE current AND status = 2 AND ref_b IS NOT NULL;
 CREATE INDEX document_open_waybill ON document (way_b, way_a)
-    WHERE kind = 621 AND current AND status = 2;
-CREATE INDEX document_waiting ON document (at) WHERE kind = 621 AND current AND status = 2;
+    WHERE kind = 621 AND current AND status = 2 AND way_b IS NOT NULL;
 CREATE INDEX document_past_key ON document (key_b) WHERE NOT current;
 CREATE INDEX document_cop ON document (cop_b) WHERE kind = 621;
 CREATE UNIQUE INDEX document_invt ON document (invt_no) WHERE invt_no IS NOT NULL;

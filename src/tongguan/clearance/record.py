@@ -141,6 +141,7 @@ class _Scribe:
         self._made: list[Future[list[receipts.Made]]] = []
         self._notices: list[receipts.Made] = []
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scribe")
+        writing.prefer_keys(conn)
         [self.batch_id] = numbers(conn, "batch_id", 1)
         writing.write_batch(conn, self.batch_id, settings)
 

@@ -275,11 +275,13 @@ def _met(conn: psycopg.Connection, documents: pl.DataFrame, settings: Settings) 
     """The current documents that arriving ones meet: same kind, same key."""
     since = reuse_ms(settings)
     source, values = store.unnest("k", documents.select(*KEY).unique(maintain_order=True))
-    sql = f"""SELECT d.id, d.kind, d.key_a, d.key_b, d.status, d.app_time,
-            d.kind IN ({KINDS["waybill"].number}, {KINDS["waybill-status"].number})
-                AND d.at < {since} AS released
-        FROM {source} JOIN document d
-        ON d.kind = k.kind AND d.key_b = k.key_b AND d.key_a = k.key_a AND d.current"""
+    sql = f"""SELECT d.* FROM {source} CROSS JOIN LATERAL (
+            SELECT d.id, d.kind, d.key_a, d.key_b, d.status, d.app_time,
+                d.kind IN ({KINDS["waybill"].number}, {KINDS["waybill-status"].number})
+                    AND d.at < {since} AS released
+            FROM document d WHERE d.kind = k.kind AND d.key_b = k.key_b AND d.key_a = k.key_a
+                AND d.current OFFSET 0
+        ) AS d"""
     return store.fetch(conn, sql, values, MET)
 
 
@@ -381,8 +383,10 @@ def _standing(
 def _used(conn: psycopg.Connection, dossiers: Dossiers, law: policy.Law) -> pl.DataFrame:
     """What the buyers' calendar year holds: buyer, used_fen."""
     source, values = store.unnest("k", dossiers.heads.select(buyer=buyer_key()).unique())
-    sql = f"""SELECT buyer, used_fen FROM {source} JOIN allowance USING (buyer)
-        WHERE year = {law.day.year}"""
+    sql = f"""SELECT a.* FROM {source} CROSS JOIN LATERAL (
+            SELECT a.buyer, a.used_fen FROM allowance a
+            WHERE a.buyer = k.buyer AND a.year = {law.day.year} OFFSET 0
+        ) AS a"""
     return store.fetch(conn, sql, values, {"buyer": pl.String, "used_fen": pl.Int64})
 
 
