@@ -34,7 +34,7 @@ def told(findings: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 
 def ours(found: dict[str, Any]) -> bool:
     """What only a window with a database can say."""
-    return bool(found["rule"].startswith("party."))
+    return bool(found["rule"].startswith(("party.", "guarantee.")))
 
 
 STREAM = [

@@ -48,7 +48,7 @@ def day(window: Window) -> Cleared:
 
 def test_every_kind_of_receipt_is_there(day: Cleared) -> None:
     kinds = {name.split("-")[1] for name, _ in day.receipts}
-    assert kinds == {f"CEB{number}.xml" for number in (312, 412, 512, 514, 622, 712, 900)}
+    assert kinds == {f"CEB{number}.xml" for number in (312, 412, 512, 514, 622, 712, 816, 900)}
     assert all(FILE_NAME.fullmatch(name) for name, _ in day.receipts)
     assert day.run.receipts == len(day.receipts)
 
@@ -97,7 +97,7 @@ def statuses(day: Cleared, type_: str, number: str) -> list[str]:
 
 
 def test_every_step_is_told(day: Cleared) -> None:
-    assert statuses(day, "CEB622", "C0000001") == ["2", "120", "399", "800"]
+    assert statuses(day, "CEB622", "C0000001") == ["2", "120", "399", "800", "899"]
     assert statuses(day, "CEB622", "C0000002") == ["2", "100"]
     assert statuses(day, "CEB622", "C0000006") == ["-621001"]
     assert statuses(day, "CEB622", "C0000007") == ["1"]
@@ -167,7 +167,10 @@ def test_a_number_that_the_sender_gave_is_kept(window: Window) -> None:
 
 
 def test_what_is_said_has_the_real_shape(day: Cleared, window: Window) -> None:
-    said = {(b["type"], b["returnStatus"], b.get("copNo")): b["returnInfo"] for b in day.returns()}
+    said = {
+        (b["type"], b.get("returnStatus"), b.get("copNo")): b.get("returnInfo")
+        for b in day.returns()
+    }
     guid = window.rows("SELECT guid FROM document WHERE kind = 411 AND status = 120 ORDER BY id")
     infos = [b["returnInfo"] for b in day.returns("CEB412")]
     assert f"新增申报成功[{guid[0][0]}]" in infos
@@ -211,6 +214,7 @@ def test_a_receipt_goes_to_the_sender_of_the_document(window: Window) -> None:
         ("CEB412", "DXPENT3301960Y01"),
         ("CEB512", "DXPENT3301960L01"),
         ("CEB622", "DXPENT3301960D01"),
+        ("CEB816", "DXPENT3301960D01"),  # the tax bill of the list
     ]
 
 

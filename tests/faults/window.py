@@ -200,7 +200,8 @@ MUST_BE_EMPTY = {
         LEFT JOIN document d ON d.id = e.document_id WHERE d.id IS NULL""",
     "every event is told in a receipt of its batch": """SELECT * FROM
         (SELECT batch_id, count(*) AS events FROM event GROUP BY 1) AS e FULL JOIN
-        (SELECT batch_id, sum(documents) AS told FROM receipt WHERE type <> 'CEB900' GROUP BY 1)
+        (SELECT batch_id, sum(documents) AS told FROM receipt
+         WHERE type NOT IN ('CEB816', 'CEB818', 'CEB900') GROUP BY 1)
         AS r USING (batch_id) WHERE events IS DISTINCT FROM told""",
     "every message refused as a whole has its CEB900": """SELECT * FROM
         (SELECT batch_id, count(*) AS refused FROM message WHERE refused GROUP BY 1) AS m FULL JOIN
@@ -215,6 +216,22 @@ MUST_BE_EMPTY = {
          FROM decision t JOIN document d ON d.id = t.document_id
          WHERE d.status = 800 AND t.counted_fen > 0 GROUP BY 1, 2)
         AS c USING (buyer, year) WHERE used_fen IS DISTINCT FROM counted""",
+    "a list released with tax has its bill, and no other has one": """SELECT * FROM
+        (SELECT t.document_id, t.total_fen FROM decision t JOIN document d ON d.id = t.document_id
+         WHERE d.status IN (800, 899) AND t.total_fen > 0) AS t FULL JOIN
+        (SELECT document_id, total_fen FROM bill) AS b USING (document_id)
+        WHERE t.total_fen IS DISTINCT FROM b.total_fen""",
+    "every bill is told in a CEB816 of its batch": """SELECT * FROM
+        (SELECT batch_id, count(*) AS bills FROM bill GROUP BY 1) AS b FULL JOIN
+        (SELECT batch_id, sum(documents) AS told FROM receipt WHERE type = 'CEB816' GROUP BY 1)
+        AS r USING (batch_id) WHERE bills IS DISTINCT FROM told""",
+    "an account holds what was moved": """SELECT * FROM
+        (SELECT id, balance_fen FROM account WHERE balance_fen <> 0) AS a FULL JOIN
+        (SELECT id, sum(fen) AS moved FROM (SELECT debit AS id, -amount_fen AS fen
+            FROM transfer
+            UNION ALL SELECT credit, amount_fen FROM transfer) AS side
+         GROUP BY 1 HAVING sum(fen) <> 0)
+        AS m USING (id) WHERE balance_fen IS DISTINCT FROM moved""",
     "tax lines belong to decisions": """SELECT l.document_id FROM tax_line l
         LEFT JOIN decision t USING (document_id) WHERE t.document_id IS NULL""",
 }
