@@ -35,7 +35,7 @@ test: $(STAMP) ## run the tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations 10 $(ARGS)
 
 faults: $(STAMP) ## run the long tests: the whole fault campaign, and a zone over 120 days
-	@$(BIN)/python -m pytest -m faults_full tests/faults tests/journeys --durations 10 $(ARGS)
+	@$(BIN)/python -m pytest -m faults_full tests --durations 10 $(ARGS)
 
 lint: $(STAMP) ## check style, format, types and which room may import which
 	@echo "ruff check";    $(BIN)/python -m ruff check --quiet .

@@ -50,6 +50,7 @@ IDS = [
     "return.arrived-late",
     "return.not-arrived",
     "guarantee.insufficient",
+    "guarantee.unlimited",
     "risk.selected",
     "risk.hold",
 ]

@@ -61,8 +61,9 @@ def _watch(conn: psycopg.Connection, part: Round, settings: Settings, batch_id: 
     if ids.is_empty():
         return
     source, values = store.unnest("k", ids)
-    sql = f"""SELECT DISTINCT t.guarantor FROM {source} JOIN decision t USING (document_id)
-        WHERE t.hold_fen > 0"""
+    sql = f"""SELECT DISTINCT t.guarantor FROM {source} CROSS JOIN LATERAL (
+            SELECT guarantor FROM decision
+            WHERE document_id = k.document_id AND hold_fen > 0 OFFSET 0) AS t"""
     codes = store.fetch(conn, sql, values, {"guarantor": pl.String})["guarantor"]
     finance.guarantees.watch(conn, codes, settings.law, settings.at_ms, batch_id)
 
@@ -105,31 +106,35 @@ def collector() -> pl.Expr:
 def _decided(conn: psycopg.Connection, ids: pl.DataFrame) -> pl.DataFrame:
     source, values = store.unnest("k", ids)
     regimes = ", ".join(f"'{regime}'" for regime in BILLED_FROM_REGIME)
-    sql = f"""SELECT t.document_id, d.message_id, d.invt_no, t.guarantor, t.buyer, t.hold_fen,
-            t.day, t.duty_fen, t.consumption_fen, t.vat_fen, t.total_fen, h."ebpCode",
-            h."ebcCode", h."logisticsCode", h."agentCode", h."customsCode"
-        FROM {source} JOIN decision t USING (document_id)
-        JOIN document d ON d.id = t.document_id
-        JOIN inventory_head h ON h.document_id = t.document_id
-        WHERE t.regime IN ({regimes}) AND t.total_fen > 0 ORDER BY t.document_id"""
+    sql = f"""SELECT l.* FROM {source} CROSS JOIN LATERAL (
+            SELECT t.document_id, d.message_id, d.invt_no, t.guarantor, t.buyer, t.hold_fen,
+                t.day, t.duty_fen, t.consumption_fen, t.vat_fen, t.total_fen, h."ebpCode",
+                h."ebcCode", h."logisticsCode", h."agentCode", h."customsCode"
+            FROM decision t, document d, inventory_head h
+            WHERE t.document_id = k.document_id AND d.id = k.document_id
+                AND h.document_id = k.document_id
+                AND t.regime IN ({regimes}) AND t.total_fen > 0 OFFSET 0
+        ) AS l ORDER BY l.document_id"""
     return store.fetch(conn, sql, values, _DECIDED)
 
 
 def _tax_lines(conn: psycopg.Connection, ids: pl.DataFrame) -> pl.DataFrame:
     source, values = store.unnest("k", ids)
-    sql = f"""SELECT t.document_id, t.gnum::bigint AS gnum, l.gcode, t.basis_fen AS tax_price_fen,
-            t.duty_fen, t.consumption_fen, t.vat_fen
-        FROM {source} JOIN tax_line t USING (document_id)
-        JOIN inventory_line l ON l.document_id = t.document_id AND l.gnum = t.gnum
-        ORDER BY t.document_id, t.gnum"""
+    sql = f"""SELECT l.* FROM {source} CROSS JOIN LATERAL (
+            SELECT t.document_id, t.gnum::bigint AS gnum, l.gcode, t.basis_fen AS tax_price_fen,
+                t.duty_fen, t.consumption_fen, t.vat_fen
+            FROM tax_line t JOIN inventory_line l USING (gnum)
+            WHERE t.document_id = k.document_id AND l.document_id = k.document_id OFFSET 0
+        ) AS l ORDER BY l.document_id, l.gnum"""
     return store.fetch(conn, sql, values, finance.bills.LINES)
 
 
 def addressed(conn: psycopg.Connection, bills: pl.DataFrame) -> pl.DataFrame:
     """Bills with the receiver of their list's receipts."""
     source, values = store.unnest("k", bills.select(pl.col("document_id").unique()))
-    sql = f"""SELECT k.document_id, m.receiver FROM {source}
-        JOIN document d ON d.id = k.document_id JOIN message m ON m.id = d.message_id"""
+    sql = f"""SELECT k.document_id, m.receiver FROM {source} CROSS JOIN LATERAL (
+            SELECT m.receiver FROM document d JOIN message m ON m.id = d.message_id
+            WHERE d.id = k.document_id OFFSET 0) AS m"""
     schema = {"document_id": pl.Int64, "receiver": pl.String}
     return bills.join(
         store.fetch(conn, sql, values, schema), on="document_id", how="left", maintain_order="left"
