@@ -170,7 +170,7 @@ def _in_batch(
     database: store.Database, under: Settings, work: Callable[[psycopg.Connection, int], T]
 ) -> T:
     def once(conn: psycopg.Connection) -> T:
-        [batch_id] = writing.numbers(conn, "batch_id", 1)
+        [batch_id] = store.numbers(conn, "batch_id", 1)
         writing.write_batch(conn, batch_id, under)
         return work(conn, batch_id)
 

@@ -21,7 +21,6 @@ from tongguan.clearance import dossier, steps
 from tongguan.clearance.intake import Body, Incoming
 from tongguan.clearance.kinds import BY_NUMBER, KINDS, Kind
 from tongguan.clearance.settings import ZONE
-from tongguan.clearance.writing import numbers
 
 RETURNS_MOST = 100
 OWN = frozenset({"guid", "preNo", "invtNo", "returnStatus", "returnTime", "returnInfo"})
@@ -234,7 +233,7 @@ def write(
     refused: Sequence[tuple[bytes, bytes]],
 ) -> list[Receipt]:
     """Store receipts in order. refused: (CEB900 in clear, sealed): it quotes personal data."""
-    ids = numbers(conn, "receipt_id", len(made) + len(refused))
+    ids = store.numbers(conn, "receipt_id", len(made) + len(refused))
     kept = [
         Receipt(number, type_, receiver, count, xml)
         for number, (type_, receiver, count, xml) in zip(ids, made, strict=False)

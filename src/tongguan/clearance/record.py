@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 import psycopg
 
+from tongguan import store
 from tongguan.clearance import arrivals, parties, receipts, returns, steps, taxing, texts, writing
 from tongguan.clearance import findings as f
 from tongguan.clearance.dossier import LIFE, ready_lists
@@ -21,7 +22,6 @@ from tongguan.clearance.round import Round
 from tongguan.clearance.rounds import decide_lists, expired, reuse_ms, rounds, run
 from tongguan.clearance.settings import Settings
 from tongguan.clearance.steps import DECLARED, DRAFT, SAVED
-from tongguan.clearance.writing import numbers
 from tongguan.sharing import registry
 
 Seal = Callable[[bytes], bytes]
@@ -40,7 +40,7 @@ class Recorded:
 def record(conn: psycopg.Connection, batch: Batch, settings: Settings, seal: Seal) -> Recorded:
     """Record a prepared batch in the transaction that is open on ``conn``."""
     batch = without_known(conn, batch)
-    message_ids = numbers(conn, "message_id", len(batch.incoming))
+    message_ids = store.numbers(conn, "message_id", len(batch.incoming))
     documents = _of_messages(batch.documents, message_ids)
     bodies = batch.bodies
     with _Scribe(conn, batch, message_ids, documents, settings) as scribe:
@@ -142,7 +142,7 @@ class _Scribe:
         self._notices: list[receipts.Made] = []
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scribe")
         writing.prefer_keys(conn)
-        [self.batch_id] = numbers(conn, "batch_id", 1)
+        [self.batch_id] = store.numbers(conn, "batch_id", 1)
         writing.write_batch(conn, self.batch_id, settings)
 
     def __enter__(self) -> "_Scribe":

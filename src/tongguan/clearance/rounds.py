@@ -23,7 +23,6 @@ from tongguan.clearance.round import Round
 from tongguan.clearance.rules import Dossiers
 from tongguan.clearance.settings import Settings
 from tongguan.clearance.steps import ACCEPTED, AWAITED, PASSED, RECEIVED, REFUSED, RELEASED
-from tongguan.clearance.writing import numbers
 
 INVENTORY = KINDS["inventory"].number
 FOLLOWING = {
@@ -400,7 +399,7 @@ def _invt_numbers(
     offices = dossier.body_heads(
         conn, "inventory", lists.select("case", "id"), ("customsCode",), bodies
     ).sort("case")
-    serials = numbers(conn, "invt_serial", offices.height)
+    serials = store.numbers(conn, "invt_serial", offices.height)
     tail = [f"{settings.day.year}I{serial:09d}" for serial in serials]
     return offices.select("id", invt_no=pl.col("customsCode") + pl.Series(tail, dtype=pl.String))
 

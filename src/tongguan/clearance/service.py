@@ -75,10 +75,10 @@ def desk(conn: psycopg.Connection, vault: store.Vault, under: Settings) -> Desk:
 
     def pre_numbers(count: int) -> list[str]:
         """B, the day, nine digits (CEB specification, preNo)."""
-        return [f"B{day}{n:09d}" for n in writing.numbers(conn, "pre_serial", count)]
+        return [f"B{day}{n:09d}" for n in store.numbers(conn, "pre_serial", count)]
 
     def ids(count: int) -> list[int]:
-        return writing.numbers(conn, "document_id", count)
+        return store.numbers(conn, "document_id", count)
 
     return Desk(known, vault.seal, digest, ids, pre_numbers)
 

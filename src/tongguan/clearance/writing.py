@@ -39,16 +39,6 @@ class Conflict(psycopg.errors.SerializationFailure):
     """Another worker changed what this transaction had read; it must run anew."""
 
 
-def numbers(conn: psycopg.Connection, sequence: str, count: int) -> list[int]:
-    """The next numbers of a sequence; transactions that fail leave gaps."""
-    if not count:
-        return []
-    sql = "SELECT array_agg(nextval(%s::regclass)) FROM generate_series(1, %s)"
-    row = conn.execute(sql, (sequence, count)).fetchone()
-    assert row is not None
-    return list(row[0])
-
-
 def write_batch(conn: psycopg.Connection, batch_id: int, settings: Settings) -> None:
     conn.execute("INSERT INTO batch (id, at) VALUES (%s, %s)", (batch_id, settings.at_ms))
 

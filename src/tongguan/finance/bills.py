@@ -64,13 +64,6 @@ class UnknownBill(LookupError):  # noqa: N818 - a look-up that found nothing
     """There is no such bill."""
 
 
-def numbers(conn: psycopg.Connection, sequence: str, count: int) -> pl.Series:
-    """The next numbers of a sequence; transactions that fail leave gaps."""
-    sql = "SELECT nextval(%s::regclass) FROM generate_series(1, %s)"
-    rows = conn.execute(sql, (sequence, count)).fetchall() if count else []
-    return pl.Series([row[0] for row in rows], dtype=pl.Int64)
-
-
 def local_day(at: str) -> pl.Expr:
     """The day in Asia/Shanghai of a time in ms since 1970 UTC."""
     utc = pl.from_epoch(pl.col(at), time_unit="ms").dt.replace_time_zone("UTC")
@@ -114,7 +107,7 @@ def make_bills(
         int(law.value(f"settlement.due-{side}-day").number) for side in ("from", "to")
     )
     owing = released.filter(pl.col("total_fen") > 0)
-    ids = numbers(conn, "bill_id", owing.height)
+    ids = pl.Series(store.numbers(conn, "bill_id", owing.height), dtype=pl.Int64)
     heads = (
         owing.with_columns(bill_id=ids, released=local_day("released_at"))
         .with_columns(

@@ -14,7 +14,7 @@ import psycopg
 
 from tongguan import policy, store
 from tongguan.finance import guarantees, ledger
-from tongguan.finance.bills import UnknownBill, numbers
+from tongguan.finance.bills import UnknownBill
 from tongguan.finance.books import MADE, SUMMARISED
 from tongguan.finance.ledger import CUSTOMS, OUTSIDE, POSTED
 
@@ -105,7 +105,9 @@ def summarise(
     sums = due.group_by(together, maintain_order=True).agg(
         total_fen=pl.col("total_fen").sum(), parcels=pl.len()
     )
-    sums = sums.with_columns(id=numbers(conn, "summary_id", sums.height)).with_columns(
+    sums = sums.with_columns(
+        id=pl.Series(store.numbers(conn, "summary_id", sums.height), dtype=pl.Int64)
+    ).with_columns(
         number=pl.format(
             "JK{}{}",
             pl.col("due_from").dt.strftime("%Y%m%d"),

@@ -5,7 +5,7 @@ and ``fetch`` move whole frames; ``migrate`` applies a room's numbered steps; ``
 personal data. What fails for reasons of the environment raises Unavailable.
 """
 
-from tongguan.store.columns import Rows, copy, encode, fetch, keys, unnest
+from tongguan.store.columns import Rows, copy, encode, fetch, keys, numbers, unnest
 from tongguan.store.database import Database, exists, open, transact
 from tongguan.store.home import home_folder
 from tongguan.store.migrations import StepError, migrate
@@ -27,6 +27,7 @@ __all__ = [
     "home_folder",
     "keys",
     "migrate",
+    "numbers",
     "open",
     "transact",
     "unavailable",

@@ -227,6 +227,16 @@ _NUMERIC = 1700
 _WIDE = pl.Decimal(38, 9)
 
 
+def numbers(conn: psycopg.Connection, sequence: str, count: int) -> list[int]:
+    """The next numbers of a sequence; transactions that fail leave gaps."""
+    if not count:
+        return []
+    sql = "SELECT array_agg(nextval(%s::regclass)) FROM generate_series(1, %s)"
+    row = conn.execute(sql, (sequence, count)).fetchone()
+    assert row is not None
+    return list(row[0])
+
+
 def fetch(
     connection: psycopg.Connection,
     query: str,
