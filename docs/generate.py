@@ -113,7 +113,7 @@ def commands_page() -> str:
     ]
     for name, command in commands(typer.main.get_command(cli.app), "tongguan"):
         body += command_section(name, command)
-    return page("Commands", body, "the help of the commands, `src/tongguan/cli.py`,")
+    return page("Commands", body, "the help of the commands, `src/tongguan/cli/`,")
 
 
 def parameters_page(known: policy.Policy) -> str:

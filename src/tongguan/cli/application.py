@@ -1,0 +1,80 @@
+"""What every verb uses: the application, its database, its time, and how it fails."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.text import Text
+
+from tongguan import clearance, console, store
+from tongguan.clearance import ZONE
+
+INPUT_HAS_ERRORS, USAGE, ENVIRONMENT_FAILED = 1, 2, 3
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Tongguan 通关: the open single window for cross-border e-commerce pilot zones.",
+)
+policy_app = typer.Typer(no_args_is_help=True, help="The law through time, and its tables.")
+messages_app = typer.Typer(no_args_is_help=True, help="The message standard.")
+guarantee_app = typer.Typer(no_args_is_help=True, help="Guarantees for the tax of parcels.")
+park_app = typer.Typer(no_args_is_help=True, help="What happens on site.")
+app.add_typer(policy_app, name="policy")
+app.add_typer(guarantee_app, name="guarantee")
+app.add_typer(park_app, name="park")
+app.add_typer(messages_app, name="messages")
+
+
+def now_or(at: datetime | None) -> datetime:
+    return at or datetime.now(ZONE)
+
+
+def under(
+    base: store.Database,
+    at: datetime | None,
+    signatures: clearance.Signatures = "checked",
+    registry: clearance.Registry = "open",
+    arrivals: clearance.Arrivals = "assumed",
+) -> clearance.Settings:
+    """The settings of a command: its time, else that of the sandbox's clock, else now."""
+    if at is None:
+        with base.borrow() as conn:
+            at = clearance.clock(conn)
+            conn.rollback()
+    return clearance.settings(base, now_or(at), signatures, registry, arrivals)
+
+
+@contextmanager
+def opened(url: str | None) -> Iterator[store.Database]:
+    """The database with its tables in place; what fails of it inside is store.Unavailable."""
+    with store.environment(), store.open(url) as database:
+        clearance.prepare_database(database)
+        yield database
+
+
+def fail(status: int, text: str) -> None:
+    console.err.print(Text(text, style="red"))
+    raise typer.Exit(status)
+
+
+def write_json(facts: Any, target: Path) -> None:
+    text = json.dumps(facts, ensure_ascii=False)
+    if str(target) == "-":
+        sys.stdout.write(text + "\n")
+    else:
+        target.write_text(text + "\n", encoding="utf-8")
+
+
+def fen(yuan: Decimal) -> int:
+    """Yuan as fen. Raises typer.BadParameter for what is finer or not positive."""
+    whole = yuan * 100
+    if whole != whole.to_integral_value() or whole <= 0:
+        raise typer.BadParameter(f"{yuan} is not an amount of yuan and fen above 0")
+    return int(whole)

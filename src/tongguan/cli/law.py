@@ -1,0 +1,172 @@
+"""Verbs of the law: what a basket costs, the law through time, its tables."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from tongguan import clearance, console, policy, store
+from tongguan.arguments import DatabaseUrl, Effective, File, Json, amount, day
+from tongguan.cli.application import (
+    INPUT_HAS_ERRORS,
+    app,
+    fail,
+    now_or,
+    opened,
+    policy_app,
+    write_json,
+)
+
+
+@app.command()
+def quote(
+    hs: Annotated[list[str], typer.Option(help="Ten-digit code; once per line of the basket.")],
+    price: Annotated[
+        list[Decimal], typer.Option(parser=amount, help="Price of one unit in yuan, per line.")
+    ],
+    on: Annotated[
+        date | None,
+        typer.Option("--date", parser=day, metavar="DAY", help="Day of acceptance; default today."),
+    ] = None,
+    qty: Annotated[
+        list[Decimal] | None, typer.Option(parser=amount, help="Units of sale, per line.")
+    ] = None,
+    qty1: Annotated[
+        list[Decimal] | None, typer.Option(parser=amount, help="First legal quantity, per line.")
+    ] = None,
+    unit1: Annotated[list[str] | None, typer.Option(help="Its unit code, per line.")] = None,
+    qty2: Annotated[
+        list[Decimal] | None, typer.Option(parser=amount, help="Second legal quantity, per line.")
+    ] = None,
+    unit2: Annotated[list[str] | None, typer.Option(help="Its unit code, per line.")] = None,
+    freight: Annotated[Decimal, typer.Option(parser=amount, help="Freight in yuan.")] = Decimal(0),
+    insurance: Annotated[Decimal, typer.Option(parser=amount, help="Insurance in yuan.")] = Decimal(
+        0
+    ),
+    used: Annotated[
+        Decimal, typer.Option(parser=amount, help="Yuan the buyer's year already holds.")
+    ] = Decimal(0),
+    mode: Annotated[str, typer.Option(help="Trade mode: 1210, 1239 or 9610.")] = "1210",
+    json_file: Json = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """What a basket costs on a day, line by line, with the paragraph for each number."""
+    columns: dict[str, list[Any] | None] = {
+        "qty": qty,
+        "qty1": qty1,
+        "unit1": unit1,
+        "qty2": qty2,
+        "unit2": unit2,
+    }
+    for name, given in {"price": price, **columns}.items():
+        if given and len(given) != len(hs):
+            raise typer.BadParameter(f"--{name} is given {len(given)} times, --hs {len(hs)} times")
+    goods = [
+        policy.Goods(code, price[i], **{name: given[i] for name, given in columns.items() if given})
+        for i, code in enumerate(hs)
+    ]
+    try:
+        result = policy.quote(
+            known_policy(database), on or now_or(None).date(), goods, freight, insurance, used, mode
+        )
+    except policy.QuoteErrors as problem:
+        return fail(INPUT_HAS_ERRORS, str(problem))
+    if json_file is not None:
+        return write_json(result.facts(), json_file)
+    console.out.print(console.quote(result))
+    return None
+
+
+def known_policy(url: str | None) -> policy.Policy:
+    """The policy of the database, if there is one already; else the built-in law alone."""
+    if not store.exists(url):
+        return policy.load()
+    with opened(url) as base:
+        return store.transact(base, clearance.current_policy)
+
+
+@policy_app.command("timeline")
+def policy_timeline(json_file: Json = None, database: DatabaseUrl = None) -> None:
+    """Every parameter, list and tariff: every change, its paragraph, confirmed or not."""
+    values = known_policy(database).timeline()
+    if json_file is not None:
+        return write_json([value_facts(value) for value in values], json_file)
+    console.out.print(console.timeline(values))
+    return None
+
+
+@policy_app.command("diff")
+def policy_diff(
+    before: Annotated[date, typer.Argument(parser=day, metavar="DAY")],
+    after: Annotated[date, typer.Argument(parser=day, metavar="DAY")],
+    json_file: Json = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """What is not the same on two days."""
+    differences = known_policy(database).diff(before, after)
+    if json_file is not None:
+        facts = [
+            {
+                "parameter": each.parameter,
+                "before": value_facts(each.before),
+                "after": value_facts(each.after),
+            }
+            for each in differences
+        ]
+        return write_json(facts, json_file)
+    console.out.print(console.diff(differences, before, after))
+    return None
+
+
+def value_facts(value: policy.Value | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    return {
+        "parameter": value.parameter,
+        "value": value.text,
+        "unit": value.unit,
+        "since": value.since.isoformat(),
+        "law": value.law,
+        "confirmed": value.confirmed,
+    }
+
+
+@policy_app.command("load-tariff")
+def load_tariff(file: File, effective: Effective, database: DatabaseUrl = None) -> None:
+    """Load a tariff (CSV or XLSX) in place of the one of that day, whole or not at all."""
+    try:
+        edition = policy.read_tariff(file, effective)
+    except policy.TableErrors as problem:
+        return fail(INPUT_HAS_ERRORS, str(problem))
+    for found in edition.findings:
+        console.err.print(Text(f"counts as unknown: {found}", style="yellow"))
+    return put_in_force(edition, database, f"tariff of {effective}, {edition.frame.height:,} codes")
+
+
+@policy_app.command("load-positive-list")
+def load_positive_list(
+    file: File,
+    version: Annotated[str, typer.Option(metavar="NAME", help="The name of the version.")],
+    effective: Effective,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Rows are known to be missing.")
+    ] = False,
+    database: DatabaseUrl = None,
+) -> None:
+    """Load a positive list (CSV or XLSX) in place of that version, whole or not at all."""
+    try:
+        edition = policy.read_positive_list(file, version, effective, not incomplete)
+    except policy.TableErrors as problem:
+        return fail(INPUT_HAS_ERRORS, str(problem))
+    rows = f"{edition.frame.height:,} rows"
+    return put_in_force(edition, database, f"positive list {version} of {effective}, {rows}")
+
+
+def put_in_force(
+    edition: policy.TariffEdition | policy.PositiveListEdition, url: str | None, name: str
+) -> None:
+    with opened(url) as base:
+        changed = store.transact(base, lambda conn: clearance.add_edition(conn, edition))
+    console.out.print(f"{name}: {'in force' if changed else 'the same was in force already'}")
