@@ -26,7 +26,7 @@ from lxml import etree
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from tongguan import cli, console, store
+from tongguan import cli, codes, console, store
 
 NOON = "2022-06-01T12:00:00+08:00"
 Call = Callable[..., Result]
@@ -65,6 +65,14 @@ GOOD = parcel(1)
 BAD = [order(2), payment(2, amountPaid="1"), waybill(2), inventory(2)]
 
 
+CURE = codes.rule("match.amount").fix.en
+
+
+def words(shown: str) -> str:
+    """What a table says, without its lines."""
+    return " ".join(shown.replace("│", " ").split())
+
+
 def test_clear_of_good_parcels_ends_with_0(
     call: Call, inbox: Callable[..., Path], database: store.Database, tmp_path: Path
 ) -> None:
@@ -93,6 +101,7 @@ def test_clear_of_refused_parcels_ends_with_1_and_says_why(
     assert "expected 100.00" in done.output
     assert "found 1.00" in done.output
     assert "message.format" in done.output
+    assert CURE in words(done.output)
     again = call(*arguments)
     assert again.exit_code == 1
     assert "9 files had come before" in again.output
@@ -134,6 +143,7 @@ def test_check_needs_no_database(call: Call, inbox: Callable[..., Path], tmp_pat
     assert [(f["rule"], f["code"]) for f in facts["findings"]] == [("match.amount", "1332")]
     shown = call("check", folder, "--at", NOON)
     assert "match.amount" in shown.output
+    assert CURE in words(shown.output)
     for path in list(folder.iterdir()):
         if b"O0000002" in path.read_bytes():
             path.unlink()

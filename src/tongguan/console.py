@@ -45,11 +45,16 @@ def outcomes(frame: pl.DataFrame) -> Table:
     return made
 
 
-def why(line: dict[str, Any]) -> str:
-    """The findings of a report line as one text: errors, or else what it waits for."""
+def told(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """The findings of a report line that a person must know of: errors, or what it waits for."""
     errors = [found for found in line["findings"] if found["severity"] == "error"]
     waits = [found for found in line["findings"] if found["rule"].endswith("-missing")]
-    return "\n".join(finding_text(found) for found in errors or waits)
+    return errors or waits
+
+
+def why(line: dict[str, Any]) -> str:
+    """What must be known of a report line, as one text."""
+    return "\n".join(finding_text(found) for found in told(line))
 
 
 def finding_text(found: dict[str, Any]) -> str:
@@ -79,12 +84,24 @@ def parcels(lines: Sequence[dict[str, Any]], more: int) -> Group:
             tax["total"] if tax and released else "",
             Text(why(line)),
         )
-    if not more:
-        return Group(made)
-    return Group(made, Text(f"… and {more:,} more; --report FILE has every document", style="dim"))
+    shown: list[RenderableType] = [made]
+    if more:
+        rest = f"… and {more:,} more; --report FILE has every document"
+        shown.append(Text(rest, style="dim"))
+    rules = {found["rule"] for line in lines for found in told(line)}
+    return Group(*shown, *what_to_do(rules))
 
 
-def findings(frame: pl.DataFrame) -> Table:
+def what_to_do(rules: Iterable[str]) -> list[RenderableType]:
+    """The cure for each of these rules, once, and who must act; nothing if there are none."""
+    made = table("rule", "who", "what to do", title="What to do")
+    for rule in map(codes.rule, sorted(set(rules))):
+        roles = (codes.table("role").get(role).name_en for role in rule.who)
+        made.add_row(rule.id, ", ".join(roles), rule.fix.en)
+    return [made] if made.row_count else []
+
+
+def findings(frame: pl.DataFrame) -> Group:
     made = table("file", "document", "key", "severity", "finding")
     for row in frame.iter_rows(named=True):
         place = "" if row["position"] is None else f" {row['position'] + 1}"
@@ -96,7 +113,7 @@ def findings(frame: pl.DataFrame) -> Table:
             Text(row["severity"], style=colour),
             Text(finding_text(row)),
         )
-    return made
+    return Group(made, *what_to_do(frame["rule"]))
 
 
 # ── explain ─────────────────────────────────────────────────────────────────────────────────
