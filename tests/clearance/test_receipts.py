@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from dossiers import (
+    PLATFORM,
+    SELLER,
     Cleared,
     Item,
     Window,
@@ -291,3 +293,15 @@ def test_no_receipt_shows_a_personal_number(window: Window) -> None:
     assert number not in told
     assert phone not in told
     assert "***" in told
+
+
+def test_companies_behind_one_address_get_receipts_of_their_own(window: Window) -> None:
+    """Whose a receipt is follows the company, not the address that a message names."""
+    ours = message(order(1), dxpId="DXPENT0000000001")
+    theirs = message(order(2), dxpId="DXPENT0000000001", copCode=SELLER[0])
+    window.clear(ours, theirs)
+    rows = window.rows("SELECT receiver, company, documents FROM receipt ORDER BY company")
+    assert rows == [
+        ("DXPENT0000000001", PLATFORM[0], 1),
+        ("DXPENT0000000001", SELLER[0], 1),
+    ]

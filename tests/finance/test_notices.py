@@ -21,6 +21,7 @@ def _bills(conn: psycopg.Connection, count: int = 2) -> finance.Bills:
     heads = made.heads.with_columns(
         at=pl.lit(AT),
         receiver=pl.Series(["DXP1", "DXP2", None] * count, dtype=pl.String).head(count),
+        company=pl.Series(["C1", "C2", None] * count, dtype=pl.String).head(count),
         ebcCode=pl.lit("E<1"),
         logisticsCode=pl.lit("L1"),
         agentCode=pl.lit("A1"),
@@ -45,8 +46,8 @@ def _schema(name: str, edition: str) -> etree.XMLSchema:
 
 def test_816_says_what_the_bill_says(conn: psycopg.Connection) -> None:
     made = _bills(conn, 1)
-    ((type_, receiver, count, message),) = finance.xml816(made.heads, made.lines)
-    assert (type_, receiver, count) == ("CEB816", "DXP1", 1)
+    ((type_, receiver, company, count, message),) = finance.xml816(made.heads, made.lines)
+    assert (type_, receiver, company, count) == ("CEB816", "DXP1", "C1", 1)
     head = etree.fromstring(message).find("c:Tax/c:TaxHeadRd", CEB)
     told = {etree.QName(one).localname: one.text for one in head}
     assert len(told.pop("guid")) == 36
@@ -75,22 +76,22 @@ def test_816_says_what_the_bill_says(conn: psycopg.Connection) -> None:
 
 def test_818_says_state_and_payment(conn: psycopg.Connection) -> None:
     told = finance.xml818(_states(conn))
-    assert [(type_, receiver, count) for type_, receiver, count, _ in told] == [
+    assert [(type_, receiver, count) for type_, receiver, _, count, _ in told] == [
         ("CEB818", "DXP1", 1),
         ("CEB818", "DXP2", 1),
     ]
-    assert [_texts(one[3], ".//c:status") for one in told] == [["2"], ["3"]]
-    assert [_texts(one[3], ".//c:entDutyNo") for one in told] == [["JK20220702000001"], []]
+    assert [_texts(one[-1], ".//c:status") for one in told] == [["2"], ["3"]]
+    assert [_texts(one[-1], ".//c:entDutyNo") for one in told] == [["JK20220702000001"], []]
 
 
 def test_a_receiver_gets_its_own_bills_a_hundred_a_message(conn: psycopg.Connection) -> None:
     made = _bills(conn, 303)
     told = finance.xml816(made.heads, made.lines)
-    assert [(receiver, count) for _, receiver, count, _ in told] == [
+    assert [(receiver, count) for _, receiver, _, count, _ in told] == [
         *(("DXP1", 100), ("DXP1", 1), ("DXP2", 100), ("DXP2", 1), (None, 100), (None, 1)),
     ]
     numbers = [
-        n for _, receiver, _, one in told if receiver == "DXP2" for n in _texts(one, ".//c:taxNo")
+        n for _, receiver, *_, one in told if receiver == "DXP2" for n in _texts(one, ".//c:taxNo")
     ]
     assert numbers == made.heads.filter(receiver="DXP2")["tax_no"].to_list()
 
@@ -104,7 +105,7 @@ def test_no_bills_make_no_message(conn: psycopg.Connection) -> None:
 def _both(conn: psycopg.Connection) -> list[tuple[str, bytes]]:
     states = _states(conn)
     lines = finance.bills.stored(conn, states["bill_id"]).lines
-    return [(one[0], one[3]) for one in finance.xml816(states, lines) + finance.xml818(states)]
+    return [(one[0], one[-1]) for one in finance.xml816(states, lines) + finance.xml818(states)]
 
 
 @pytest.mark.parametrize("edition", messages.EDITIONS)

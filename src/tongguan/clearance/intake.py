@@ -50,7 +50,7 @@ class Incoming:
     """One message as it came, and its parse.
 
     original: the bytes, kept only where a CEB900 must quote them. sealed: the bytes, compressed
-    (zstd) and encrypted.
+    (zstd) and encrypted. sender: who handed in a message that was refused, where that is known.
     """
 
     name: str
@@ -58,6 +58,12 @@ class Incoming:
     parsed: messages.Parsed
     original: bytes | None
     sealed: bytes
+    sender: str | None = None
+
+    @property
+    def company(self) -> str | None:
+        """Whose message it is: who handed it in, else the transmitting company it names."""
+        return self.sender or self.parsed.transfer.get("copCode")
 
 
 @dataclass(frozen=True, slots=True)

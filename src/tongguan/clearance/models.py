@@ -350,6 +350,17 @@ CREATE INDEX batch_owed ON batch (id) WHERE owed;
 """
 """Batches without a message of their own, whose receipts have not yet left for files."""
 
+COMPANY = """
+ALTER TABLE message ADD COLUMN company text;
+ALTER TABLE receipt ADD COLUMN company text;
+UPDATE message SET company = sender;
+"""
+"""Whose message it is, and whose receipt: the transmitting company (copCode), not its address.
+
+An address (dxpId) is what a message says; who may read a receipt must not depend on it. Receipts
+of before this step have no company: they left as files.
+"""
+
 COLUMN_TYPES = {"decimal": "numeric(19,5)", "integer": "bigint"}
 """Of the catalogue's kinds of value; all others are text."""
 
@@ -407,4 +418,5 @@ def steps() -> list[str]:
         "".join(body_tables(kind) for kind in KINDS.values()),
         OWED,
         AFTER_RELEASE.format(legal=legal_numbers(6)),
+        COMPANY,
     ]

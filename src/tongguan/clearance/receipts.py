@@ -34,11 +34,12 @@ FORMAT = "message.format"
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A receipt message. id: its place among all receipts."""
+    """A receipt message. id: its place among all receipts. company: whose it is."""
 
     id: int
     type: str
     receiver: str | None
+    company: str | None
     documents: int
     xml: bytes
 
@@ -82,15 +83,15 @@ def guids(count: int) -> list[str]:
     ]
 
 
-Made = tuple[str, str | None, int, bytes]
-"""A receipt message without its number: type, receiver, returns, bytes."""
+Made = tuple[str, str | None, str | None, int, bytes]
+"""A receipt message without its number: type, receiver, company, returns, bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
     """What the receipts of some events need, by kind; nothing of it is in the database only.
 
-    returns: event columns, receiver, pre_no, invt_no and the elements the receipt repeats.
+    returns: event columns, receiver, company, pre_no, invt_no and the elements the receipt repeats.
     """
 
     returns: dict[str, pl.DataFrame]
@@ -104,7 +105,7 @@ def gather(
     bodies: Mapping[str, Body],
 ) -> Told:
     """Bring together what receipts tell. numbers_of: id, pre_no, invt_no. receivers: message_id,
-    receiver. bodies: of documents of this batch; those of stored ones are read.
+    receiver, company. bodies: of documents of this batch; those of stored ones are read.
     """
     told = events.join(receivers, on="message_id", how="left", maintain_order="left").join(
         numbers_of, left_on="document_id", right_on="id", how="left", maintain_order="left"
@@ -126,22 +127,23 @@ def make(told: Told) -> list[Made]:
     if not told.returns:
         return []
     returns = pl.concat(_returns(KINDS[kind], mine) for kind, mine in told.returns.items())
-    group = ["at", "kind", "receiver"]
+    group = ["at", "kind", "receiver", "company"]
     ordered = returns.sort(*group, "document_id", nulls_last=True).with_columns(
         chunk=pl.int_range(pl.len()).over(group) // RETURNS_MOST
     )
     parts = ordered.group_by([*group, "chunk"], maintain_order=True).agg("fragment")
     made = []
-    for (_, number, receiver, _, fragments), guid in zip(
+    for (_, number, receiver, company, _, fragments), guid in zip(
         parts.iter_rows(), guids(parts.height), strict=True
     ):
         type_ = receipt_type(BY_NUMBER[number]).type
-        made.append((type_, receiver, len(fragments), messages.message(type_, fragments, guid)))
+        xml = messages.message(type_, fragments, guid)
+        made.append((type_, receiver, company, len(fragments), xml))
     return made
 
 
 def _returns(kind: Kind, mine: pl.DataFrame) -> pl.DataFrame:
-    """The returns of one kind: at, kind, receiver, document_id, fragment."""
+    """The returns of one kind: at, kind, receiver, company, document_id, fragment."""
     type_ = receipt_type(kind)
     own: dict[str, pl.Expr | pl.Series] = {
         "guid": pl.Series(guids(mine.height), dtype=pl.String),
@@ -159,7 +161,7 @@ def _returns(kind: Kind, mine: pl.DataFrame) -> pl.DataFrame:
         for f in type_.head_fields
     )
     fragments = messages.render(type_.type, filled)
-    return mine.select("at", "kind", "receiver", "document_id").with_columns(
+    return mine.select("at", "kind", "receiver", "company", "document_id").with_columns(
         fragment=fragments.alias("fragment")
     )
 
@@ -226,21 +228,25 @@ def _legible(data: bytes) -> str:
     )
 
 
+Refused = tuple[str | None, bytes, bytes]
+"""A CEB900: company, in clear, sealed (it quotes personal data)."""
+
+
 def write(
     conn: psycopg.Connection,
     batch_id: int,
     made: Sequence[Made],
-    refused: Sequence[tuple[bytes, bytes]],
+    refused: Sequence[Refused],
 ) -> list[Receipt]:
-    """Store receipts in order. refused: (CEB900 in clear, sealed): it quotes personal data."""
+    """Store receipts in order."""
     ids = store.numbers(conn, "receipt_id", len(made) + len(refused))
     kept = [
-        Receipt(number, type_, receiver, count, xml)
-        for number, (type_, receiver, count, xml) in zip(ids, made, strict=False)
+        Receipt(number, type_, receiver, company, count, xml)
+        for number, (type_, receiver, company, count, xml) in zip(ids, made, strict=False)
     ]
     turned = [
-        Receipt(number, "CEB900", None, 1, xml)
-        for number, (xml, _) in zip(ids[len(made) :], refused, strict=True)
+        Receipt(number, "CEB900", None, company, 1, xml)
+        for number, (company, xml, _) in zip(ids[len(made) :], refused, strict=True)
     ]
     everything = kept + turned
     if everything:
@@ -249,15 +255,17 @@ def write(
                 "id": [r.id for r in everything],
                 "batch_id": [batch_id] * len(everything),
                 "receiver": [r.receiver for r in everything],
+                "company": [r.company for r in everything],
                 "type": [r.type for r in everything],
                 "documents": [r.documents for r in everything],
                 "xml": [r.xml.decode() for r in kept] + [None] * len(turned),
-                "sealed": [None] * len(kept) + [sealed for _, sealed in refused],
+                "sealed": [None] * len(kept) + [sealed for *_, sealed in refused],
             },
             schema={
                 "id": pl.Int64,
                 "batch_id": pl.Int64,
                 "receiver": pl.String,
+                "company": pl.String,
                 "type": pl.String,
                 "documents": pl.Int64,
                 "xml": pl.String,

@@ -58,11 +58,11 @@ def record(conn: psycopg.Connection, batch: Batch, settings: Settings, seal: Sea
         for fresh, met in rounds(conn, good.filter(pl.col("app_status") == DECLARED), settings):
             scribe.write(run(conn, fresh, met, bodies, settings, scribe.batch_id))
         refused = [
-            receipts.format_refusal(message, settings.at_ms)
+            (message.company, receipts.format_refusal(message, settings.at_ms))
             for message in batch.incoming
             if message.parsed.refused
         ]
-        told = scribe.tell(form, [(xml, seal(xml)) for xml in refused])
+        told = scribe.tell(form, [(company, xml, seal(xml)) for company, xml in refused])
     return Recorded(scribe.batch_id, len(batch.incoming), documents.height, told)
 
 
@@ -170,10 +170,8 @@ class _Scribe:
         writing.write_documents(conn, part.documents, events, invt, self.batch_id)
         self._notices += taxing.follow(conn, part, self._settings, self.batch_id)
 
-    def tell(
-        self, form: pl.DataFrame, refused: list[tuple[bytes, bytes]]
-    ) -> list[receipts.Receipt]:
-        """Write all findings and receipts. refused: each CEB900, in clear and sealed."""
+    def tell(self, form: pl.DataFrame, refused: list[receipts.Refused]) -> list[receipts.Receipt]:
+        """Write all findings and receipts."""
         findings = f.together([form, *self._findings])
         if findings.height:
             message_of = pl.concat(self._events).unique("doc")

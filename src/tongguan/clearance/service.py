@@ -187,11 +187,19 @@ def _receipts(
     conn: psycopg.Connection, vault: store.Vault, batches: str, params: Sequence[object]
 ) -> list[receipts.Receipt]:
     """The stored receipts of some batches: ``batches`` is the condition on their ids."""
-    sql = f"""SELECT r.id, r.type, r.receiver, r.documents, r.xml, r.sealed FROM receipt r
+    sql = f"""SELECT r.id, r.type, r.receiver, r.company, r.documents, r.xml, r.sealed
+        FROM receipt r
         WHERE r.batch_id {batches} ORDER BY r.id"""
     return [
         receipts.Receipt(
-            id_, type_, receiver, count, xml.encode() if sealed is None else vault.unseal(sealed)
+            id_,
+            type_,
+            receiver,
+            company,
+            count,
+            xml.encode() if sealed is None else vault.unseal(sealed),
         )
-        for id_, type_, receiver, count, xml, sealed in conn.execute(sql.encode(), (list(params),))
+        for id_, type_, receiver, company, count, xml, sealed in conn.execute(
+            sql.encode(), (list(params),)
+        )
     ]

@@ -130,12 +130,12 @@ def _tax_lines(conn: psycopg.Connection, ids: pl.DataFrame) -> pl.DataFrame:
 
 
 def addressed(conn: psycopg.Connection, bills: pl.DataFrame) -> pl.DataFrame:
-    """Bills with the receiver of their list's receipts."""
+    """Bills with the receiver and the company of their list's receipts."""
     source, values = store.unnest("k", bills.select(pl.col("document_id").unique()))
-    sql = f"""SELECT k.document_id, m.receiver FROM {source} CROSS JOIN LATERAL (
-            SELECT m.receiver FROM document d JOIN message m ON m.id = d.message_id
+    sql = f"""SELECT k.document_id, m.receiver, m.company FROM {source} CROSS JOIN LATERAL (
+            SELECT m.receiver, m.company FROM document d JOIN message m ON m.id = d.message_id
             WHERE d.id = k.document_id OFFSET 0) AS m"""
-    schema = {"document_id": pl.Int64, "receiver": pl.String}
+    schema = {"document_id": pl.Int64, "receiver": pl.String, "company": pl.String}
     return bills.join(
         store.fetch(conn, sql, values, schema), on="document_id", how="left", maintain_order="left"
     )

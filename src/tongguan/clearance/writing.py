@@ -89,14 +89,16 @@ def write_messages(
             "edition": [p.edition for p in parsed],
             "guid": [p.guid for p in parsed],
             "sender": [p.transfer.get("copCode") for p in parsed],
+            "company": [message.company for message in incoming],
             "receiver": [p.transfer.get("dxpId") for p in parsed],
             "signed": [p.signed for p in parsed],
             "documents": [0 if p.refused else p.documents for p in parsed],
             "refused": [p.refused for p in parsed],
             "sealed": [message.sealed for message in incoming],
         },
-        schema_overrides={"guid": pl.String, "sender": pl.String, "receiver": pl.String}
-        | {"type": pl.String, "edition": pl.String},
+        schema_overrides=dict.fromkeys(
+            ("guid", "sender", "company", "receiver", "type", "edition"), pl.String
+        ),
     )
     store.copy(conn, "message", frame)
 
@@ -372,15 +374,18 @@ def receivers(
     incoming: Sequence[Incoming],
     ids: Sequence[int],
 ) -> pl.DataFrame:
-    """message_id and receiver (dxpId) of messages: of those that just came in, and stored ones."""
-    schema = {"message_id": pl.Int64, "receiver": pl.String}
+    """message_id, receiver (dxpId), company of messages: those that just came in, and stored."""
+    schema = {"message_id": pl.Int64, "receiver": pl.String, "company": pl.String}
     known = [message.parsed.transfer.get("dxpId") for message in incoming]
-    here = pl.DataFrame({"message_id": list(ids), "receiver": known}, schema=schema)
+    whose = [message.company for message in incoming]
+    here = pl.DataFrame(
+        {"message_id": list(ids), "receiver": known, "company": whose}, schema=schema
+    )
     others = wanted.filter(~wanted.is_in(here["message_id"].implode()))
     if others.is_empty():
         return here
     source, values = store.unnest("k", others.alias("id").to_frame())
-    sql = f"SELECT id AS message_id, receiver FROM {source} JOIN message USING (id)"
+    sql = f"SELECT id AS message_id, receiver, company FROM {source} JOIN message USING (id)"
     return pl.concat([here, store.fetch(conn, sql, values, schema)])
 
 

@@ -15,8 +15,8 @@ TAXES_MOST = 100
 """Bills in one message: the schema sets no limit, this window writes as many as elsewhere."""
 ZONE = "Asia/Shanghai"
 
-Notice = tuple[str, str | None, int, bytes]
-"""type, receiver, number of bills, the whole message."""
+Notice = tuple[str, str | None, str | None, int, bytes]
+"""type, receiver, company, number of bills, the whole message."""
 
 _HEAD = {
     "invtNo": "invt_no",
@@ -25,6 +25,7 @@ _HEAD = {
     "entDutyNo": "number",
     "assureCode": "guarantor",
 }
+_ADDRESS = ("receiver", "company")
 _AMOUNTS = {
     "customsTax": "duty_fen",
     "valueAddedTax": "vat_fen",
@@ -33,7 +34,7 @@ _AMOUNTS = {
 
 
 def xml816(heads: pl.DataFrame, lines: pl.DataFrame) -> list[Notice]:
-    """CEB816 of bills. heads, lines: as in ``bills.Bills``, with ``receiver`` and ``at`` (ms).
+    """CEB816 of bills. heads, lines: as in ``bills.Bills``, with receiver, company, at (ms).
 
     ebcCode, logisticsCode, agentCode and customsCode of ``heads`` are written if they are there.
     """
@@ -48,13 +49,14 @@ def xml816(heads: pl.DataFrame, lines: pl.DataFrame) -> list[Notice]:
 
 
 def xml818(heads: pl.DataFrame) -> list[Notice]:
-    """CEB818 of bills: bill_id, tax_no, invt_no, guarantor, status, number, receiver, at (ms)."""
+    """CEB818 of bills: bill_id, tax_no, invt_no, guarantor, status, number, receiver, company,
+    at (ms)."""
     ordered = _ordered(heads)
     return list(_messages("CEB818", ordered, messages.render("CEB818", _elements(ordered))))
 
 
 def _ordered(heads: pl.DataFrame) -> pl.DataFrame:
-    return heads.sort("receiver", "bill_id", nulls_last=True)
+    return heads.sort(*_ADDRESS, "bill_id", nulls_last=True)
 
 
 def _elements(heads: pl.DataFrame) -> pl.DataFrame:
@@ -73,12 +75,14 @@ def _yuan(column: str) -> pl.Expr:
 
 def _messages(type_: str, heads: pl.DataFrame, fragments: pl.Series) -> Iterator[Notice]:
     """One receiver's bills in messages of up to TAXES_MOST."""
-    told = heads.select("receiver", fragment=fragments).with_columns(
-        chunk=pl.int_range(pl.len()).over("receiver") // TAXES_MOST
+    told = heads.select(*_ADDRESS, fragment=fragments).with_columns(
+        chunk=pl.int_range(pl.len()).over(_ADDRESS) // TAXES_MOST
     )
-    parts = told.group_by("receiver", "chunk", maintain_order=True).agg("fragment")
-    for (receiver, _, inside), guid in zip(parts.iter_rows(), _guids(parts.height), strict=True):
-        yield type_, receiver, len(inside), messages.message(type_, inside, guid)
+    parts = told.group_by(*_ADDRESS, "chunk", maintain_order=True).agg("fragment")
+    for (receiver, company, _, inside), guid in zip(
+        parts.iter_rows(), _guids(parts.height), strict=True
+    ):
+        yield type_, receiver, company, len(inside), messages.message(type_, inside, guid)
 
 
 def _guids(count: int) -> list[str]:
