@@ -371,6 +371,35 @@ def test_timeline_and_diff(call: Call) -> None:
     assert json.loads(same.stdout) == []
 
 
+def test_a_draft_is_shown_as_a_diff(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "draft.yaml"
+    file.write_text(
+        "base: 2022-06-01\nname: 试拟\nmodes: [1210]\n"
+        "parameters: {retail-import.limit-annual: {2022-01-01: 20000}}\n",
+        "utf-8",
+    )
+    shown = call("policy", "diff", "--policy", file)
+    assert "20000" in shown.output
+    assert "26000" in shown.output
+    assert "财关税〔2018〕49号 第一条" in shown.output
+    assert "only for the trade modes 1210" in shown.output
+    facts = json.loads(call("policy", "diff", "--policy", file, "--json", "-").stdout)
+    [change] = facts["changes"]
+    assert (change["parameter"], change["from"], change["until"]) == (
+        "retail-import.limit-annual",
+        "2022-01-01",
+        None,
+    )
+    assert (change["before"]["value"], change["after"]["value"]) == ("26000", "20000")
+    file.write_text("base: 2022-06-01\nparameters: {vat.standrad: 13}\n", "utf-8")
+    bad = call("policy", "diff", "--policy", file)
+    assert bad.exit_code == 1
+    assert "draft.yaml:1: name:" in bad.stderr
+    assert "draft.yaml:2: parameters.vat.standrad:" in bad.stderr
+    assert call("policy", "diff", "2022-06-01").exit_code == 2
+    assert call("policy", "diff", "2022-06-01", "2022-06-02", "--policy", file).exit_code == 2
+
+
 def test_tables_are_loaded_whole_or_not_at_all(
     call: Call, database: store.Database, tmp_path: Path
 ) -> None:

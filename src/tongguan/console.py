@@ -238,14 +238,41 @@ def timeline(values: Sequence[policy.Value]) -> Table:
     return made
 
 
+def _value(value: policy.Value | None) -> str:
+    return "—" if value is None else f"{value.text} {value.unit}"
+
+
 def diff(differences: Sequence[policy.Difference], before: object, after: object) -> Table:
     made = table("parameter", str(before), str(after), "law")
-
-    def shown(value: policy.Value | None) -> str:
-        return "—" if value is None else f"{value.text} {value.unit}"
-
     for each in differences:
         value = each.after or each.before
         law = value.law if value else ""
-        made.add_row(each.parameter, shown(each.before), shown(each.after), law)
+        made.add_row(each.parameter, _value(each.before), _value(each.after), law)
     return made
+
+
+def draft(made: policy.Draft) -> Group:
+    """What a draft changes, and which parcels it would decide."""
+    content = made.content
+    scope = [Text(f"{made.name} (policy {made.policy.hash[:12]}), on the law known", style="bold")]
+    if content.territory:
+        zones = codes.table("zone")
+        named = "、".join(zones.get(code).name_zh for code in content.territory)
+        scope.append(Text(f"only for parcels of the pilot zones {named}"))
+    if content.modes:
+        scope.append(Text(f"only for the trade modes {' '.join(content.modes)}"))
+    for spared in content.transitions:
+        modes = f" of the modes {' '.join(spared.modes)}" if spared.modes else ""
+        period = f"accepted from {spared.since} to {spared.until}"
+        scope.append(
+            Text(f"spares parcels{modes} {spared.column} before {spared.before}, {period}")
+        )
+    rows = table("parameter", "from", "until", "law known", "draft", "law")
+    for change in made.diff():
+        until = "" if change.until is None else str(change.until)
+        law = change.before.law if change.before else ""
+        since = str(change.since)
+        rows.add_row(
+            change.parameter, since, until, _value(change.before), _value(change.after), law
+        )
+    return Group(*scope, rows)

@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -92,26 +93,40 @@ def policy_timeline(json_file: Json = None, database: DatabaseUrl = None) -> Non
     """Every parameter, list and tariff: every change, its paragraph, confirmed or not."""
     values = known_policy(database).timeline()
     if json_file is not None:
-        return write_json([value_facts(value) for value in values], json_file)
+        return write_json([value.facts() for value in values], json_file)
     console.out.print(console.timeline(values))
     return None
 
 
 @policy_app.command("diff")
 def policy_diff(
-    before: Annotated[date, typer.Argument(parser=day, metavar="DAY")],
-    after: Annotated[date, typer.Argument(parser=day, metavar="DAY")],
+    before: Annotated[date | None, typer.Argument(parser=day, metavar="DAY")] = None,
+    after: Annotated[date | None, typer.Argument(parser=day, metavar="DAY")] = None,
+    draft: Annotated[
+        Path | None,
+        typer.Option(
+            "--policy",
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+            help="A draft policy (YAML): what it makes different from the law known.",
+        ),
+    ] = None,
     json_file: Json = None,
     database: DatabaseUrl = None,
 ) -> None:
-    """What is not the same on two days."""
+    """What is not the same on two days, or what a draft would change."""
+    if draft is not None and before is None:
+        return draft_diff(draft, json_file, database)
+    if before is None or after is None or draft is not None:
+        raise typer.BadParameter("give two days, or --policy FILE alone")
     differences = known_policy(database).diff(before, after)
     if json_file is not None:
         facts = [
             {
                 "parameter": each.parameter,
-                "before": value_facts(each.before),
-                "after": value_facts(each.after),
+                "before": each.before and each.before.facts(),
+                "after": each.after and each.after.facts(),
             }
             for each in differences
         ]
@@ -120,17 +135,15 @@ def policy_diff(
     return None
 
 
-def value_facts(value: policy.Value | None) -> dict[str, Any] | None:
-    if value is None:
-        return None
-    return {
-        "parameter": value.parameter,
-        "value": value.text,
-        "unit": value.unit,
-        "since": value.since.isoformat(),
-        "law": value.law,
-        "confirmed": value.confirmed,
-    }
+def draft_diff(file: Path, json_file: Path | None, database: str | None) -> None:
+    try:
+        drafted = policy.draft(file, known_policy(database))
+    except policy.DraftErrors as problem:
+        return fail(INPUT_HAS_ERRORS, str(problem))
+    if json_file is not None:
+        return write_json(drafted.facts(), json_file)
+    console.out.print(console.draft(drafted))
+    return None
 
 
 @policy_app.command("load-tariff")

@@ -4,6 +4,8 @@
 """
 
 from tongguan.policy.assess import Assessment, assess
+from tongguan.policy.draft import Change, Draft, draft
+from tongguan.policy.draft_file import DraftError, DraftErrors, Transition
 from tongguan.policy.explanation import Basis, Step, explain
 from tongguan.policy.parameter import ParameterError, ParameterErrors, Value
 from tongguan.policy.policy import Difference, Law, OutsideKnown, Policy, UnknownParameter, load
@@ -20,7 +22,11 @@ from tongguan.policy.tariff import (
 __all__ = [
     "Assessment",
     "Basis",
+    "Change",
     "Difference",
+    "Draft",
+    "DraftError",
+    "DraftErrors",
     "Goods",
     "Law",
     "OutsideKnown",
@@ -34,9 +40,11 @@ __all__ = [
     "TableError",
     "TableErrors",
     "TariffEdition",
+    "Transition",
     "UnknownParameter",
     "Value",
     "assess",
+    "draft",
     "explain",
     "format_consumption_tax",
     "load",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from tongguan.policy.rates import BONDED_MODES, Rates
+from tongguan.policy.rates import BONDED_MODES, Rates, barred
 
 FINDINGS = pl.Schema(
     {
@@ -49,20 +49,27 @@ def finding(
 
 
 def goods_flags(items: pl.DataFrame, rates: Rates) -> pl.DataFrame:
-    """The lines with `listed`, `bonded_only` also for codes the tariff lacks, and `faulty`."""
+    """The lines with `listed`, `barred`, `bonded_only` also of unknown codes, and `faulty`."""
     positive = rates.positive_list
     if positive is not None and not items["known"].all():
         heads = items.select(code8=pl.col("gcode").str.slice(0, 8))
-        found = heads.join(positive, on="code8", how="left", maintain_order="left")["bonded_only"]
+        found = heads.join(positive, on="code8", how="left", maintain_order="left")
         items = items.with_columns(
-            listed=found.is_not_null(), bonded_only=found.fill_null(value=False)
+            found.select(
+                listed=pl.col("bonded_only").is_not_null(),
+                barred=barred(rates.list_complete, rates.withdrawn),
+                bonded_only=pl.col("bonded_only").fill_null(value=False),
+            )
         )
     elif positive is None:
         items = items.with_columns(listed=pl.lit(value=True))
-    off_list = ~pl.col("listed") & rates.list_complete
     direct = pl.col("bonded_only") & ~pl.col("bonded")
     return items.with_columns(
-        faulty=~pl.col("known") | ~pl.col("price_good") | off_list | direct | pl.col("undecidable")
+        faulty=~pl.col("known")
+        | ~pl.col("price_good")
+        | pl.col("barred")
+        | direct
+        | pl.col("undecidable")
     )
 
 
@@ -98,15 +105,17 @@ def goods_findings(items: pl.DataFrame, settled: pl.DataFrame, rates: Rates) -> 
 def _list_findings(items: pl.DataFrame, rates: Rates) -> list[pl.DataFrame]:
     found: list[pl.DataFrame] = []
     if not items["listed"].all():
-        unlisted = items.filter(~pl.col("listed"))
-        rule, severity = (
-            ("goods.not-listed", "error")
-            if rates.list_complete
-            else ("goods.list-incomplete", "warning")
-        )
         expected = pl.lit(f"a code of positive list {rates.list_version}")
         actual = pl.col("gcode").str.slice(0, 8)
-        found.append(finding(unlisted, rule, "gcode", expected, actual, rates.law_list, severity))
+        for certain, rule, severity in (
+            (True, "goods.not-listed", "error"),
+            (False, "goods.list-incomplete", "warning"),
+        ):
+            rows = items.filter(~pl.col("listed") & (pl.col("barred") == certain))
+            if rows.height:
+                found.append(
+                    finding(rows, rule, "gcode", expected, actual, rates.law_list, severity)
+                )
     if (items["bonded_only"] & ~items["bonded"]).any():
         direct = items.filter(pl.col("bonded_only") & ~pl.col("bonded"))
         expected = pl.lit(" | ".join(BONDED_MODES))

@@ -5,8 +5,8 @@ A file holds ``id, zh, en, unit, values`` (and ``choices`` where the unit is ``w
 ``0.70`` is exactly seven tenths; a value left empty says that from this day there is none.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
 from functools import cache
@@ -17,6 +17,9 @@ from typing import Any
 import yaml
 
 MILLION = 1_000_000
+
+HORIZON = "policy.known-until"
+"""The parameter that bounds the days the policy answers for."""
 
 Exact = int | Fraction | str | date
 
@@ -78,6 +81,17 @@ class Value:
     def fen(self) -> int:
         """An amount of yuan as integer fen."""
         return _whole(self.number * 100, self)
+
+    def facts(self) -> dict[str, Any]:
+        """The value as the commands write it in JSON."""
+        return {
+            "parameter": self.parameter,
+            "value": self.text,
+            "unit": self.unit,
+            "since": self.since.isoformat(),
+            "law": self.law,
+            "confirmed": self.confirmed,
+        }
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -277,10 +291,29 @@ def builtin() -> Mapping[str, Parameter]:
     return MappingProxyType(read(Path(__file__).parent / "parameters"))
 
 
-Draft = Mapping[str, Mapping[str | date, int | str | Fraction]]
+Overlay = Mapping[str, Mapping[str | date, int | str | Fraction]]
+"""Parameter ids -> {day: value}, as ``load`` takes them."""
+
+DRAFT = "draft"
+"""What stands in the place of the paragraph where a value is nobody's law yet."""
 
 
-def overlay(parameters: Mapping[str, Parameter], draft: Draft) -> dict[str, Parameter]:
+def laid(old: Parameter, values: Iterable[Value]) -> Parameter:
+    """The parameter with these values set from their days on; values of later days stay."""
+    by_day = {v.since: v for v in old.values} | {v.since: v for v in values}
+    return replace(old, values=tuple(by_day[day] for day in sorted(by_day)))
+
+
+def drafted(old: Parameter, since: date, text: str, source: str = DRAFT) -> Value:
+    """A value that is not law: unconfirmed, its paragraph is ``draft``; empty text ends it.
+
+    Raises ValueError, saying what the unit expects.
+    """
+    value = exact(text, old.unit, old.choices) if text else None
+    return Value(old.id, value, old.unit, text, since, DRAFT, False, source)
+
+
+def overlay(parameters: Mapping[str, Parameter], changes: Overlay) -> dict[str, Parameter]:
     """The parameters with a draft's values set from their days on; values of later days stay.
 
     A draft value counts as unconfirmed and its law is ``draft``. Raises ParameterErrors for
@@ -288,26 +321,20 @@ def overlay(parameters: Mapping[str, Parameter], draft: Draft) -> dict[str, Para
     """
     result = dict(parameters)
     errors: list[ParameterError] = []
-    for identity, changes in draft.items():
+    for identity, given_by_day in changes.items():
         if identity not in parameters:
-            errors.append(ParameterError("draft", 0, f"unknown parameter {identity!r}"))
+            errors.append(ParameterError(DRAFT, 0, f"unknown parameter {identity!r}"))
             continue
-        old = parameters[identity]
-        new: dict[date, Value] = {v.since: v for v in old.values}
-        for when, given in changes.items():
+        old, values = parameters[identity], []
+        for when, given in given_by_day.items():
             try:
                 since = when if isinstance(when, date) else _day(when)
                 if isinstance(given, float | bool):
                     raise ValueError(f"write {given!r} as text or as a whole number")
-                value = exact(str(given), old.unit, old.choices)
+                values.append(drafted(old, since, str(given)))
             except ValueError as error:
-                errors.append(ParameterError("draft", 0, f"{identity}: {error}"))
-                continue
-            new[since] = Value(
-                identity, value, old.unit, str(given), since, "draft", False, "draft"
-            )
-        ordered = tuple(new[day] for day in sorted(new))
-        result[identity] = Parameter(old.id, old.zh, old.en, old.unit, ordered, old.choices)
+                errors.append(ParameterError(DRAFT, 0, f"{identity}: {error}"))
+        result[identity] = laid(old, values)
     if errors:
         raise ParameterErrors(errors)
     return result

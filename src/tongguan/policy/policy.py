@@ -16,11 +16,10 @@ from typing import Any
 import polars as pl
 
 from tongguan.policy import positive_list, tariff
-from tongguan.policy.parameter import Draft, Parameter, Value, builtin, overlay
-from tongguan.policy.positive_list import PositiveListEdition
+from tongguan.policy.parameter import DRAFT, HORIZON, Overlay, Parameter, Value, builtin, overlay
+from tongguan.policy.positive_list import Amendment, PositiveListEdition
 from tongguan.policy.tariff import CONSUMPTION_CLASSES, VAT_CLASSES, TariffEdition
 
-HORIZON = "policy.known-until"
 REGIME = "import.regime"
 TIERS = (1, 2, 3, 4)
 
@@ -66,7 +65,9 @@ class Law:
     confirmed, source``. Codes whose consumption tax the loader did not understand are not in it.
 
     ``positive_list``: ``code8, name, remark, bonded_only, version, confirmed``; empty and
-    complete on days without a list (``positive_list_version`` None).
+    complete on days without a list (``positive_list_version`` None). ``withdrawn``: the codes of
+    eight digits that an amendment took off the list, so that their lack is certain even where the
+    list is not complete.
     ``regime``: ``parcel-tax`` or ``retail-import``. ``hash`` is the policy's.
     """
 
@@ -81,6 +82,7 @@ class Law:
     notes: tuple[str, ...]
     values: Mapping[str, Value]
     parameters: Mapping[str, Parameter]
+    withdrawn: frozenset[str] = frozenset()
 
     def value(self, parameter: str) -> Value:
         """The value of a parameter; raises UnknownParameter, or OutsideKnown if it has none."""
@@ -111,10 +113,12 @@ class Policy:
         parameters: Mapping[str, Parameter],
         tariffs: Sequence[TariffEdition],
         positive_lists: Sequence[PositiveListEdition],
+        amendments: Sequence[Amendment] = (),
     ) -> None:
         self.parameters = MappingProxyType(dict(parameters))
         self.tariffs = tuple(tariffs)
         self.positive_lists = tuple(positive_lists)
+        self.amendments = tuple(amendments)
         self._periods: dict[int, Law] = {}
 
     @cached_property
@@ -128,6 +132,9 @@ class Policy:
         hashes = [e.hash for e in self.tariffs] + [x.hash for x in self.positive_lists]
         for edition in sorted(hashes):
             content.update(edition.encode() + b"\n")
+        for a in sorted(self.amendments, key=lambda a: (a.code8, a.since)):
+            fields = (a.code8, str(a.since), str(a.listed), a.name, a.remark, a.law)
+            content.update("\x1f".join(fields).encode() + b"\n")
         return content.hexdigest()
 
     @property
@@ -141,9 +148,10 @@ class Policy:
         return _known_until({HORIZON: self.parameters[HORIZON].values[-1]})
 
     @cached_property
-    def _turns(self) -> list[date]:
+    def turns(self) -> list[date]:
         """The days on which something changes, in order; the law between two of them is one."""
         days = {v.since for p in self.parameters.values() for v in p.values}
+        days |= {a.since for a in self.amendments}
         for edition in self.tariffs:
             days |= {edition.effective, *edition.frame["as_of"].unique().to_list()}
         for listed in self.positive_lists:
@@ -160,7 +168,7 @@ class Policy:
                 f"{HORIZON} says how far they were checked."
             )
             raise OutsideKnown("the law", day, self.first, self.last, remedy)
-        period = bisect_right(self._turns, day)
+        period = bisect_right(self.turns, day)
         law = self._periods.get(period)
         if law is None:
             law = self._periods[period] = self._resolve(day)
@@ -170,21 +178,32 @@ class Policy:
         values = {i: v for i, p in self.parameters.items() if (v := p.on(day)) is not None}
         edition = tariff.in_force(self.tariffs, day)
         listed = positive_list.in_force(self.positive_lists, day)
-        frames = [x.frame for x in listed]
+        name, rows, withdrawn = self.listed(day)
         frame = _rates(edition, values, day)
         return Law(
             day=day,
             hash=self.hash,
             regime=str(values[REGIME].value),
             tariff=frame,
-            positive_list=_one_list(frames),
-            positive_list_version=_list_name(listed) or None,
+            positive_list=rows,
+            positive_list_version=name or None,
             positive_list_complete=all(x.complete for x in listed),
+            withdrawn=withdrawn,
             tariff_edition=edition.name,
             notes=_notes(edition, frame, listed, day),
             values=MappingProxyType(values),
             parameters=self.parameters,
         )
+
+    def listed(self, day: date) -> tuple[str, pl.DataFrame, frozenset[str]]:
+        """Name, rows and withdrawn codes of the positive list of a day; name "" without a list."""
+        editions = positive_list.in_force(self.positive_lists, day)
+        name, rows = _list_name(editions), _one_list([x.frame for x in editions])
+        changes = [a for a in self.amendments if a.since <= day]
+        if not (name and changes):
+            return name, rows, frozenset()
+        name = f"{name} + {DRAFT}"
+        return name, *positive_list.amended(rows, changes, name)
 
     def timeline(self) -> list[Value]:
         """Every value of every parameter in order of its day; lists and tariffs among them."""
@@ -204,11 +223,18 @@ class Policy:
 
     def _facts(self, law: Law) -> dict[str, Value]:
         facts = dict(law.values)
-        facts["tariff"] = _tariff_fact(tariff.in_force(self.tariffs, law.day))
-        listed = positive_list.in_force(self.positive_lists, law.day)
-        if listed:
-            facts["positive-list"] = _list_fact(listed)
+        for name in ("tariff", "positive-list"):
+            fact = self.edition_fact(name, law.day)
+            if fact is not None:
+                facts[name] = fact
         return facts
+
+    def edition_fact(self, name: str, day: date) -> Value | None:
+        """The ``tariff`` or ``positive-list`` of a day as one dated fact; None without a list."""
+        if name == "tariff":
+            return _tariff_fact(tariff.in_force(self.tariffs, day))
+        listed = positive_list.in_force(self.positive_lists, day)
+        return _list_fact(listed) if listed else None
 
 
 def _one_list(frames: list[pl.DataFrame]) -> pl.DataFrame:
@@ -331,7 +357,7 @@ def _notes(
 def load(
     tariffs: Sequence[TariffEdition] = (),
     positive_lists: Sequence[PositiveListEdition] = (),
-    parameters: Draft | None = None,
+    parameters: Overlay | None = None,
 ) -> Policy:
     """The policy of the package with loaded editions and a draft's values laid over it.
 

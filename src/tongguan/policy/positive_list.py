@@ -127,7 +127,38 @@ class PositiveListEdition:
         return cls(about["name"], day, frame, complete, starter)
 
 
-def _code8(text: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """One line put on the list in force (``listed``), or taken off it, from a day on."""
+
+    code8: str
+    since: date
+    listed: bool
+    name: str
+    remark: str
+    law: str
+    source: str
+
+
+def amended(
+    rows: pl.DataFrame, amendments: Iterable[Amendment], version: str
+) -> tuple[pl.DataFrame, frozenset[str]]:
+    """List rows as amendments in order of their days leave them, and the codes taken off."""
+    last = {change.code8: change for change in sorted(amendments, key=lambda a: a.since)}
+    if not last:
+        return rows, frozenset()
+    added = [
+        {"code8": a.code8, "name": a.name, "remark": a.remark, "source": a.source}
+        for a in last.values()
+        if a.listed
+    ]
+    kept = rows.filter(~pl.col("code8").is_in(list(last)))
+    withdrawn = frozenset(a.code8 for a in last.values() if not a.listed)
+    return pl.concat([kept, frame(version, added, confirmed=False)]).sort("code8"), withdrawn
+
+
+def code8(text: str) -> str:
+    """A tariff line of eight digits, points left out. Raises ValueError."""
     code = text.replace(".", "")
     if not re.fullmatch(r"[0-9]{8}", code):
         raise ValueError("a code of eight digits")
@@ -140,7 +171,7 @@ def _text(text: str) -> str:
 
 COLUMNS = (
     Column("version", (), _text, required=False),
-    Column("code8", ("税则号列", "税号", "商品编码"), _code8, width=8),
+    Column("code8", ("税则号列", "税号", "商品编码"), code8, width=8),
     Column("name", ("货品名称", "商品名称", "品名"), _text),
     Column("remark", ("备注",), _text, required=False),
     Column("source", ("来源",), _text, required=False),

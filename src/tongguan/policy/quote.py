@@ -19,15 +19,13 @@ from tongguan.policy.amounts import PLACES, yuan_text
 from tongguan.policy.assess import Assessment, assess
 from tongguan.policy.explanation import WORDS, Basis, Step, basis_of, explain, percent
 from tongguan.policy.quantities import units_by_code
+from tongguan.policy.rates import TRADE_MODES
 
 if TYPE_CHECKING:
     from tongguan.policy.policy import Law, Policy
 
 Amount = Decimal | int | str
 """An exact number; binary floats are refused."""
-
-TRADE_MODES = ("1210", "1239", "9610")
-"""Trade modes of retail import."""
 
 _MOST = Decimal(10) ** 14  # N19,5: fourteen digits before the point
 

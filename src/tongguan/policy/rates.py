@@ -5,6 +5,7 @@ Built once per law and kept; nothing in it is computed from a case.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tongguan.policy.amounts import UNIT
+from tongguan.policy.parameter import DRAFT
 from tongguan.policy.positive_list import versions
 from tongguan.policy.quantities import KINDS, units_by_code
 from tongguan.policy.tax import MILLION, reach_fen
@@ -29,6 +31,9 @@ COUNTED = "general-trade-counted"
 BONDED_MODES = ("1210", "1239")
 """Trade modes of bonded retail import (公告2014年第57号, 公告2016年第75号)."""
 
+TRADE_MODES = (*BONDED_MODES, "9610")
+"""Trade modes of retail import; 9610 is direct purchase (公告2014年第12号)."""
+
 CONDITIONS = {
     "cosmetics": {
         "measure": "consumption-tax.cosmetics-price-per-gram",
@@ -43,8 +48,8 @@ KINDS_OF = {"measure": ("mass", "volume"), "sheet": ("sheet",), "piece": ("piece
 
 _KIND_NAMES = {"mass": "weight", "volume": "volume", "sheet": "sheet (片, 张)", "piece": "piece"}
 
-_FLAGS = ["known", "rate_confirmed", "special", "listed", "bonded_only", "conditional"]
-_TAKEN = ["duty_ppm", "ct_ppm", "vat_ppm", "parcel_ppm", *_FLAGS[:5]]
+_FLAGS = ["known", "rate_confirmed", "special", "listed", "barred", "bonded_only", "conditional"]
+_TAKEN = ["duty_ppm", "ct_ppm", "vat_ppm", "parcel_ppm", *_FLAGS[:6]]
 
 _CONDITIONS = ["conditional", "ct_quantity_most"]
 _SPECIFIC_RATE = ["ct_specific_num", "ct_specific_den"]
@@ -77,8 +82,9 @@ class Rates:
     last one for every code the tariff does not know (null rates, all flags False), with
     duty_ppm (interim where in force, else MFN; null: not known), ct_ppm, vat_ppm, parcel_ppm,
     rate_confirmed, known (taxable under this regime), special (the consumption tax depends on a
-    quantity), listed and bonded_only (positive list), conditional (the tax has a least price) and
-    the specific rate ct_specific_num / ct_specific_den fen per base unit of ct_specific_kind.
+    quantity), listed, barred (certainly not listed) and bonded_only (positive list), conditional
+    (the tax has a least price) and the specific rate ct_specific_num / ct_specific_den fen per
+    base unit of ct_specific_kind.
     `asked`: what each row asks of each kind of quantity, as quantities.decide reads it.
     `levy_num / levy_den` is the fraction levied within the limits.
     `reach_fen`: the largest case value exact arithmetic can carry.
@@ -91,6 +97,7 @@ class Rates:
     asked: pl.DataFrame
     positive_list: pl.DataFrame | None
     list_complete: bool
+    withdrawn: tuple[str, ...]
     list_version: str
     limits: Limits | None
     waiver_fen: int
@@ -177,6 +184,7 @@ def _rates(key: _Key) -> Rates:
         index=index,
         positive_list=positive,
         list_complete=law.positive_list_complete,
+        withdrawn=tuple(sorted(law.withdrawn)),
         list_version=law.positive_list_version or "",
         limits=None if parcels else _limits(law),
         waiver_fen=law.value("parcel-tax.waiver").fen if parcels else 0,
@@ -186,9 +194,9 @@ def _rates(key: _Key) -> Rates:
         reach_fen=reach,
         law_goods=law.value("import.regime").law,
         law_list="; ".join(
-            versions()[name].law
+            versions()[name].law if name in versions() else name
             for name in (law.positive_list_version or "").split(" + ")
-            if name in versions()
+            if name in versions() or name == DRAFT
         ),
     )
 
@@ -240,15 +248,27 @@ def _table(law: Law, positive: pl.DataFrame | None) -> pl.DataFrame:
         needs_law=pl.col("condition_law").fill_null(f"tariff {law.tariff_edition}"),
     )
     if positive is None:
-        return table.with_columns(listed=pl.lit(value=True), bonded_only=pl.lit(value=False))
+        return table.with_columns(
+            listed=pl.lit(value=True), barred=pl.lit(value=False), bonded_only=pl.lit(value=False)
+        )
     return (
         table.with_columns(code8=pl.col("gcode").str.slice(0, 8))
         .join(positive, on="code8", how="left", maintain_order="left")
         .with_columns(
             listed=pl.col("bonded_only").is_not_null(),
+            barred=barred(law.positive_list_complete, law.withdrawn),
             bonded_only=pl.col("bonded_only").fill_null(value=False),
         )
     )
+
+
+def barred(complete: bool, withdrawn: Iterable[str]) -> pl.Expr:
+    """Whether a line, by its `code8` and the list's `bonded_only`, is certainly not listed.
+
+    A list that is known to lack rows proves nothing, but what was taken off it is off.
+    """
+    lacking = pl.col("bonded_only").is_null()
+    return lacking if complete else lacking & pl.col("code8").is_in(list(withdrawn))
 
 
 def _asked(table: pl.DataFrame) -> pl.DataFrame:
