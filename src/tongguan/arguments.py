@@ -1,6 +1,7 @@
 """What commands take: how an argument is read, what it is called, what its help says."""
 
-from datetime import date, datetime
+import getpass
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
@@ -48,6 +49,33 @@ def share(text: str) -> Fraction:
         raise typer.BadParameter(f"{text!r} is not a share; write 0.1 or 1/10") from None
 
 
+def milliseconds(at: datetime) -> int:
+    """Milliseconds since 1970 UTC, exactly.
+
+    >>> milliseconds(moment("2022-06-01T12:00:00.250+08:00"))
+    1654056000250
+    """
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def words(given: list[str]) -> list[str]:
+    """An option that may be repeated, or hold several with commas between, as single words.
+
+    >>> words(["platform,seller", "payment"])
+    ['platform', 'seller', 'payment']
+    """
+    parts = (part.strip() for text in given for part in text.split(","))
+    return list(dict.fromkeys(part for part in parts if part))
+
+
+def this_user() -> str:
+    """Who gives the command, as this machine knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "operator"
+
+
 Paths = Annotated[list[Path], typer.Argument(exists=True, help="Files or folders of messages.")]
 At = Annotated[
     datetime | None,
@@ -78,6 +106,9 @@ Effective = Annotated[
     date, typer.Option(parser=day, metavar="DAY", help="The day it takes effect.")
 ]
 Yuan = Annotated[Decimal, typer.Option(parser=amount, metavar="YUAN", help="Yuan and fen.")]
+By = Annotated[
+    str | None, typer.Option(metavar="WHO", help="Who says so; else the user of this machine.")
+]
 Signatures = Annotated[
     clearance.Signatures,
     typer.Option(help="required: refuse what is not signed; checked: remark on it; ignored."),

@@ -276,3 +276,53 @@ def draft(made: policy.Draft) -> Group:
             change.parameter, since, until, _value(change.before), _value(change.after), law
         )
     return Group(*scope, rows)
+
+
+# ── companies and keys ──────────────────────────────────────────────────────────────────────
+
+
+def companies(rows: Sequence[dict[str, Any]]) -> Table:
+    made = table("code", "credit code", "name", "zone", "roles")
+    for row in rows:
+        made.add_row(
+            *(row["code"], row["credit_code"] or "", row["name"] or "", row["zone"] or ""),
+            _roles(row),
+        )
+    return made
+
+
+def _roles(row: dict[str, Any]) -> str:
+    return ", ".join([*row["roles"], *(f"{role} (provisional)" for role in row["provisional"])])
+
+
+def company(facts: dict[str, Any]) -> Group:
+    head = table("company", facts["code"])
+    for name in ("name", "credit_code", "zone"):
+        if facts[name]:
+            head.add_row(name.replace("_", " "), facts[name])
+    head.add_row("roles", _roles(facts))
+    held = table("principal", "agent", "since", "until", title="Mandates")
+    for row in facts["mandates"]:
+        held.add_row(row["principal"], row["agent"], row["since"], row["until"] or "no end")
+    said = table("time", "what", "by", "facts", title="History")
+    for row in facts["history"]:
+        told = "; ".join(
+            f"{name} {', '.join(value) if isinstance(value, list) else value}"
+            for name, value in row["facts"].items()
+            if value is not None
+        )
+        said.add_row(row["at"], row["what"], row["by"], told)
+    return Group(head, *([held] if facts["mandates"] else []), said)
+
+
+def keys(rows: Sequence[dict[str, Any]]) -> Table:
+    made = table("key", "company", "scopes", "issued", "by", "expires", "state")
+    for row in rows:
+        state = (
+            Text(f"✕ revoked {row['revoked']}", style="red") if row["revoked"] else Text("● held")
+        )
+        made.add_row(
+            *(row["key"], row["company"], ", ".join(row["scopes"]), row["issued"], row["by"]),
+            *(row["expires"] or "no end", state),
+        )
+    return made

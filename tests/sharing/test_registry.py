@@ -1,6 +1,5 @@
 """The registry: who is filed in which role, and who may send for whom."""
 
-from collections.abc import Iterator
 from datetime import date
 
 import polars as pl
@@ -9,13 +8,6 @@ import pytest
 
 from tongguan import store
 from tongguan.sharing import registry
-
-
-@pytest.fixture
-def conn(database: store.Database) -> Iterator[psycopg.Connection]:
-    with database.connect() as connection:
-        store.migrate(connection, "sharing", registry.STEPS)
-        yield connection
 
 
 def parties(*rows: tuple[int, str, str]) -> pl.DataFrame:
@@ -49,7 +41,8 @@ def test_what_is_filed_provisionally_is_known_by_its_first_mention(
     named = named.with_columns(name=pl.Series(["先", "公司B", "后"]))
     registry.file_provisionally(conn, named, 5)
     assert unfiled(conn, ("A", "seller"), ("B", "platform")) == []
-    rows = "SELECT code, role, name, provisional, filed_at FROM company ORDER BY code"
+    rows = """SELECT code, role, name, provisional, filed_at
+        FROM company JOIN company_role USING (code) ORDER BY code"""
     assert conn.execute(rows).fetchall() == [
         ("A", "seller", "先", True, 5),
         ("B", "platform", "公司B", True, 5),
@@ -61,7 +54,7 @@ def test_filing_makes_a_provisional_company_a_full_one_and_never_back(
 ) -> None:
     registry.file_provisionally(conn, parties((1, "seller", "A")), 5)
     registry.file_company(conn, "A", "甲公司", ["seller"], 6)
-    row = "SELECT name, provisional, filed_at FROM company"
+    row = "SELECT name, provisional, filed_at FROM company JOIN company_role USING (code)"
     assert conn.execute(row).fetchall() == [("甲公司", False, 5)]
     registry.file_provisionally(conn, parties((1, "seller", "A")), 7)
     assert conn.execute(row).fetchall() == [("甲公司", False, 5)]
@@ -77,7 +70,7 @@ def test_nobody_is_filed_twice_by_two_workers(database: store.Database) -> None:
         one.commit()
         registry.file_provisionally(two, named, 2)
         two.commit()
-        assert two.execute("SELECT filed_at FROM company").fetchall() == [(1,)]
+        assert two.execute("SELECT filed_at FROM company_role").fetchall() == [(1,)]
 
 
 DAYS = [
@@ -103,3 +96,47 @@ def test_a_mandate_without_end_and_of_one_direction(conn: psycopg.Connection) ->
     pairs = pl.DataFrame({"principal": ["P", "A", "P", "P"], "agent": ["A", "P", "P", "B"]})
     left = registry.without_mandate(conn, pairs, date(2030, 1, 1))
     assert sorted(left.rows()) == [("A", "P"), ("P", "B")]  # itself needs none
+
+
+def test_a_closed_registry_takes_a_provisional_filing_for_none(conn: psycopg.Connection) -> None:
+    registry.file_provisionally(conn, parties((1, "seller", "A")), 1)
+    asked = pairs(("A", "seller"))
+    assert registry.unfiled(conn, asked).is_empty()
+    assert registry.unfiled(conn, asked, provisional=False).rows() == [("A", "seller")]
+    registry.file_company(conn, "A", "甲公司", ["seller"], 2)
+    assert registry.unfiled(conn, asked, provisional=False).is_empty()
+
+
+def test_a_company_is_one_by_whichever_of_its_codes(conn: psycopg.Connection) -> None:
+    registry.file_company(conn, "A", "甲公司", ["seller"], 1, credit_code="A-CREDIT")
+    registry.file_company(conn, "B", "乙公司", ["declarant"], 1, credit_code="B-CREDIT")
+    registry.grant_mandate(conn, "A", "B", date(2022, 6, 1), None)
+    assert unfiled(conn, ("A-CREDIT", "seller"), ("A-CREDIT", "payment")) == [
+        ("A-CREDIT", "payment")
+    ]
+    registry.file_provisionally(conn, parties((1, "payment", "A-CREDIT")), 2)
+    assert unfiled(conn, ("A", "payment"), ("A-CREDIT", "payment")) == []
+    rows = [("A-CREDIT", "B"), ("A", "B-CREDIT"), ("A", "A-CREDIT"), ("B-CREDIT", "A")]
+    named = pl.DataFrame(rows, schema=["principal", "agent"], orient="row")
+    left = registry.without_mandate(conn, named, date(2022, 6, 1))
+    assert left.rows() == [("B-CREDIT", "A")]
+
+
+def test_the_step_to_companies_of_their_own_loses_nothing(database: store.Database) -> None:
+    with database.connect() as conn:
+        store.migrate(conn, "sharing", registry.STEPS[:1])
+        conn.execute(
+            """INSERT INTO company (code, role, name, provisional, filed_at) VALUES
+            ('A', 'seller', '先', true, 1), ('A', 'platform', '甲公司', false, 2),
+            ('B', 'payment', '乙公司', true, 3)"""
+        )
+        store.migrate(conn, "sharing", registry.STEPS)
+        found = conn.execute(
+            """SELECT code, name, role, provisional, filed_at
+            FROM company JOIN company_role USING (code) ORDER BY code, role"""
+        ).fetchall()
+        assert found == [
+            ("A", "甲公司", "platform", False, 2),
+            ("A", "甲公司", "seller", True, 1),
+            ("B", "乙公司", "payment", True, 3),
+        ]

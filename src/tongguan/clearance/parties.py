@@ -117,13 +117,14 @@ def party_mandate(
     for kind, elements in SENDERS.items():
         if kind not in bodies:
             continue
-        sent = (
+        named = (
             documents.filter("valid")
             .select("doc", "message")
             .join(bodies[kind].heads.select("doc", *elements), on="doc")
             .join(senders, on="message")
-            .filter(pl.all_horizontal(pl.col("sender").ne_missing(pl.col(e)) for e in elements))
-            .select("doc", principal=elements[0], agent="sender")
+        )
+        sent = named.filter(_by_another(conn, named, elements)).select(
+            "doc", principal=elements[0], agent="sender"
         )
         bare = registry.without_mandate(conn, sent.select("principal", "agent"), day)
         refused = sent.join(bare, on=["principal", "agent"], how="semi")
@@ -142,3 +143,17 @@ def party_mandate(
             )
         )
     return f.together(found)
+
+
+def _by_another(
+    conn: psycopg.Connection, named: pl.DataFrame, elements: tuple[str, ...]
+) -> pl.Series:
+    """Whether the sender is none of these companies, each by whichever of its codes."""
+    columns = [pl.col(name) for name in ("sender", *elements)]
+    given = named.select(*columns)
+    main = registry.main_codes(conn, pl.concat([given[name] for name in given.columns]))
+    if main:
+        given = given.select(column.replace(main) for column in columns)
+    return given.select(
+        pl.all_horizontal(pl.col("sender").ne_missing(pl.col(e)) for e in elements)
+    ).to_series()

@@ -240,7 +240,7 @@ def _form_findings(
     found = batch.findings.join(ids, on="case", maintain_order="left")
     opened = settings.registry == "open"
     about = [f.shaped(found.drop("case").rename({"doc": "case"}))]
-    unfiled = registry.unfiled(conn, parties.pairs(bodies))
+    unfiled = registry.unfiled(conn, parties.pairs(bodies), provisional=opened)
     if unfiled.height:
         named = parties.mentions(documents, bodies, unfiled)
         about.append(parties.party_unknown(named, opened=opened))

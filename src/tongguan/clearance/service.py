@@ -15,7 +15,7 @@ from tongguan.clearance import lawbook, models, receipts, writing
 from tongguan.clearance.intake import Desk, Source, prepared
 from tongguan.clearance.record import record, sweep
 from tongguan.clearance.settings import Arrivals, Registry, Settings, Signatures
-from tongguan.sharing import registry
+from tongguan.sharing import keys, registry
 
 
 @dataclass(slots=True)
@@ -40,6 +40,7 @@ def prepare_database(database: store.Database) -> None:
     """Bring the tables of the rooms this job stands on up to date."""
     with database.borrow() as conn:
         store.migrate(conn, "sharing", registry.STEPS)
+        store.migrate(conn, "keys", keys.STEPS)
         store.migrate(conn, "finance", finance.STEPS)
         store.migrate(conn, "clearance", models.steps())
         conn.commit()

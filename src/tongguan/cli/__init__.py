@@ -11,7 +11,14 @@ import typer
 from rich.text import Text
 
 from tongguan import __version__, console, policy, store
-from tongguan.cli import clearing, law, money, standard  # noqa: F401 - they add their verbs
+from tongguan.cli import (  # noqa: F401 - they add their verbs
+    clearing,
+    companies,
+    keys,
+    law,
+    money,
+    standard,
+)
 from tongguan.cli.application import ENVIRONMENT_FAILED, USAGE, app
 
 

@@ -25,10 +25,16 @@ app = typer.Typer(
 policy_app = typer.Typer(no_args_is_help=True, help="The law through time, and its tables.")
 messages_app = typer.Typer(no_args_is_help=True, help="The message standard.")
 guarantee_app = typer.Typer(no_args_is_help=True, help="Guarantees for the tax of parcels.")
+company_app = typer.Typer(
+    no_args_is_help=True, help="Companies: their filing, and who may send for whom."
+)
+keys_app = typer.Typer(no_args_is_help=True, help="API keys and development certificates.")
 park_app = typer.Typer(no_args_is_help=True, help="What happens on site.")
 app.add_typer(policy_app, name="policy")
 app.add_typer(guarantee_app, name="guarantee")
 app.add_typer(park_app, name="park")
+app.add_typer(company_app, name="company")
+app.add_typer(keys_app, name="keys")
 app.add_typer(messages_app, name="messages")
 
 
@@ -44,11 +50,16 @@ def under(
     arrivals: clearance.Arrivals = "assumed",
 ) -> clearance.Settings:
     """The settings of a command: its time, else that of the sandbox's clock, else now."""
+    return clearance.settings(base, moment_in(base, at), signatures, registry, arrivals)
+
+
+def moment_in(base: store.Database, at: datetime | None) -> datetime:
+    """The time of a command: the one it was given, else that of the sandbox's clock, else now."""
     if at is None:
         with base.borrow() as conn:
             at = clearance.clock(conn)
             conn.rollback()
-    return clearance.settings(base, now_or(at), signatures, registry, arrivals)
+    return now_or(at)
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Information sharing: so far the registry of companies, their roles and mandates."""
+"""Information sharing: the registry of companies, their roles and mandates, their API keys."""

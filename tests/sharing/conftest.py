@@ -1,0 +1,18 @@
+"""A database with the tables of sharing."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tongguan import store
+from tongguan.sharing import keys, registry
+
+
+@pytest.fixture
+def conn(database: store.Database) -> Iterator[psycopg.Connection]:
+    with database.connect() as connection:
+        store.migrate(connection, "sharing", registry.STEPS)
+        store.migrate(connection, "keys", keys.STEPS)
+        connection.commit()
+        yield connection
