@@ -298,7 +298,7 @@ def test_data_key_that_is_none(scene: Scene, key: str) -> None:
     right = path.read_bytes()
     try:
         path.write_text(key)
-        assert "not a data key" in paragraph(scene.clear())
+        assert "no data key" in paragraph(scene.clear())
     finally:
         path.write_bytes(right)
 

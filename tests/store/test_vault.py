@@ -135,7 +135,7 @@ def test_the_key_may_come_from_the_environment(
     monkeypatch.setenv("TONGGUAN_DATA_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
     assert store.Vault.open(tmp_path).digest(["a"]) == store.Vault(KEY).digest(["a"])
     monkeypatch.setenv("TONGGUAN_DATA_KEY", "short")
-    with pytest.raises(store.Unavailable, match="TONGGUAN_DATA_KEY is not a data key"):
+    with pytest.raises(store.Unavailable, match="TONGGUAN_DATA_KEY is no data key"):
         store.Vault.open(tmp_path)
 
 

@@ -9,6 +9,7 @@ from tongguan.store.columns import Rows, copy, encode, fetch, keys, numbers, unn
 from tongguan.store.database import Database, exists, open, transact
 from tongguan.store.home import home_folder
 from tongguan.store.migrations import StepError, migrate
+from tongguan.store.secret import secret_key
 from tongguan.store.trouble import Unavailable, environment, unavailable
 from tongguan.store.vault import SealBroken, Vault
 
@@ -29,6 +30,7 @@ __all__ = [
     "migrate",
     "numbers",
     "open",
+    "secret_key",
     "transact",
     "unavailable",
     "unnest",

@@ -1,10 +1,7 @@
 """Personal data: sealed in the store, looked up by keyed digest, shown masked."""
 
-import base64
-import binascii
 import os
 import secrets
-import stat
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
@@ -14,10 +11,8 @@ from types import MappingProxyType
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tongguan.store.home import make_home
-from tongguan.store.trouble import Unavailable, environment
+from tongguan.store.secret import KEY_BYTES, secret_key
 
-_KEY_BYTES = 32
 _SALT_BYTES = 16
 _NONCE_BYTES = 12
 _FORM = b"\x01"
@@ -39,10 +34,11 @@ class Vault:
     """
 
     def __init__(self, key: bytes) -> None:
-        if len(key) != _KEY_BYTES:
-            raise ValueError(f"the data key must have {_KEY_BYTES} bytes, not {len(key)}")
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"the data key must have {KEY_BYTES} bytes, not {len(key)}")
         self._seal_key = blake2b(key=key, person=b"tongguan seal").digest()
         self._digest_key = blake2b(key=key, person=b"tongguan digest").digest()
+        self._secret_key = blake2b(key=key, person=b"tongguan secret").digest()
         self._salt = secrets.token_bytes(_SALT_BYTES)
         self._cipher = lru_cache(maxsize=1024)(self._derive)
 
@@ -53,19 +49,10 @@ class Vault:
 
         Raises Unavailable if the key cannot be read, is not a key, or others may read its file.
         """
-        if given := os.environ.get("TONGGUAN_DATA_KEY"):
-            return cls(_decode(given, "TONGGUAN_DATA_KEY"))
-        path = home / "data.key"
-        with environment():
-            if not path.exists():
-                make_home(home)
-                _make_key(path)
-            if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise Unavailable(f"others may read the data key: chmod 600 {path}")
-            return cls(_decode(path.read_text("ascii"), str(path)))
+        return cls(secret_key(home, "data"))
 
     def _derive(self, salt: bytes) -> AESGCM:
-        key = blake2b(key=self._seal_key, salt=salt, digest_size=_KEY_BYTES).digest()
+        key = blake2b(key=self._seal_key, salt=salt, digest_size=KEY_BYTES).digest()
         return AESGCM(key)
 
     def seal(self, data: bytes, about: bytes = b"") -> bytes:
@@ -97,6 +84,11 @@ class Vault:
             value: self._digest(value) for value in set(listed) if value is not None
         }
         return [known.get(value) for value in listed]
+
+    def secret(self, purpose: str, about: str) -> bytes:
+        """32 bytes that nobody without the data key can compute, the same each time."""
+        words = f"{purpose}\0{about}".encode()
+        return blake2b(words, key=self._secret_key, digest_size=KEY_BYTES).digest()
 
     def _digest(self, value: str) -> str:
         return blake2b(value.encode(), key=self._digest_key, digest_size=16).hexdigest()
@@ -135,42 +127,3 @@ _MASKS: Mapping[str, Callable[[str], str]] = MappingProxyType(
         "address": _edges(6, 0),
     }
 )
-
-
-def _decode(text: str, where: str) -> bytes:
-    text = text.strip()
-    try:
-        key = (
-            bytes.fromhex(text)
-            if len(text) == 2 * _KEY_BYTES
-            else base64.b64decode(text, validate=True)
-        )
-    except (ValueError, binascii.Error):
-        key = b""
-    if len(key) != _KEY_BYTES:
-        raise Unavailable(
-            f"{where} is not a data key: {_KEY_BYTES} bytes as hex or base64 are wanted"
-        )
-    return key
-
-
-def _make_key(path: Path) -> None:
-    """Makes the key file whole or not at all; of two processes, one wins and both use its key."""
-    fresh = path.with_name(f".data.key.{os.getpid()}.{secrets.token_hex(4)}")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_hex(_KEY_BYTES) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            return
-    finally:
-        fresh.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
