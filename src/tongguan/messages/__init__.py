@@ -10,6 +10,7 @@ from tongguan.messages.catalogue import (
     types,
 )
 from tongguan.messages.check import Checked, check, mask
+from tongguan.messages.cut import Cut, alone, cut
 from tongguan.messages.envelope import envelope
 from tongguan.messages.pages import documentation
 from tongguan.messages.parse import parse
@@ -21,13 +22,16 @@ __all__ = [
     "EDITIONS",
     "Batch",
     "Checked",
+    "Cut",
     "Field",
     "Limits",
     "MessageType",
     "Parsed",
     "UnknownType",
+    "alone",
     "check",
     "collect",
+    "cut",
     "documentation",
     "envelope",
     "mask",

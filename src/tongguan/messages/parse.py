@@ -48,6 +48,7 @@ def parse(data: bytes, limits: Limits = _DEFAULT, edition: str = "202205") -> Pa
         root = _tree(data, limits)
         if root.tag == f"{{{namespaces()['dxp']}}}DxpMsg":
             parsed.envelope, data = _unwrap(root, edition, limits)
+            parsed.inner = data
             root = _tree(data, limits)
         _read(parsed, root, edition, limits)
     except _Refused as refused:

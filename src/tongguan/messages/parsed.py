@@ -1,5 +1,6 @@
 """What reading a message gives, and how much is read."""
 
+import builtins
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,8 +33,8 @@ class Parsed:
     ``refused`` means the whole message fails (``message.format``, answered by CEB900) and has no
     columns; other findings name the document by ``position`` and the other documents stay good.
     A mandatory element that is absent or empty is a finding of :func:`check.check`, not of this.
-    ``root`` is the local name of the root; ``envelope`` the values of the DxpMsg it came in;
-    ``prefix`` the namespace prefix it used.
+    ``root`` is the local name of the root; ``envelope`` the values of the DxpMsg it came in,
+    ``inner`` the bytes of the message inside it; ``prefix`` the namespace prefix it used.
     """
 
     bytes: int
@@ -44,6 +45,7 @@ class Parsed:
     guid: str | None = None
     version: str | None = None
     envelope: dict[str, Any] | None = None
+    inner: builtins.bytes | None = None
     documents: int = 0
     heads: dict[str, list[str | None]] = field(default_factory=dict)
     lines: dict[str, list[Any]] = field(default_factory=dict)
