@@ -16,7 +16,9 @@ from tongguan import finance, store
 from tongguan.clearance import receipts, record, taxing, writing
 from tongguan.clearance.intake import normalised
 from tongguan.clearance.report import money
+from tongguan.clearance.service import sign_head
 from tongguan.clearance.settings import ZONE, Settings
+from tongguan.sharing.heads import Signer
 
 T = TypeVar("T")
 
@@ -33,7 +35,10 @@ class Settled:
 
 
 def settle(
-    database: store.Database, under: Settings, receipts_folder: Path | None = None
+    database: store.Database,
+    under: Settings,
+    receipts_folder: Path | None = None,
+    signer: Signer | None = None,
 ) -> Settled:
     """Do all that falls due by a time: closings and expiries, bills into payments, late payments.
 
@@ -50,6 +55,7 @@ def settle(
         return done.batch_id, Settled(lines, len(answers)), answers
 
     batch_id, settled, answers = store.transact(database, work)
+    sign_head(database, signer, under)
     _send(database, answers, [batch_id], receipts_folder)
     return settled
 
@@ -178,7 +184,11 @@ def _in_batch(
 
 
 def arrive(
-    database: store.Database, under: Settings, key: str, receipts_folder: Path | None = None
+    database: store.Database,
+    under: Settings,
+    key: str,
+    receipts_folder: Path | None = None,
+    signer: Signer | None = None,
 ) -> list[int]:
     """Goods of a return or of a direct purchase are on site; ids of the documents it is about.
 
@@ -192,6 +202,7 @@ def arrive(
         return done, about
 
     done, about = store.transact(database, work)
+    sign_head(database, signer, under)
     _send(database, done.receipts, [done.batch_id], receipts_folder)
     return about
 

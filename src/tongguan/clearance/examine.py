@@ -23,6 +23,7 @@ IN_MEMORY = Desk(
     known=lambda digests: set(),
     seal=lambda data: b"",
     digest=lambda column: column,
+    secret=lambda digest: b"",
     ids=lambda count: list(range(count)),
     pre_numbers=lambda count: [""] * count,
 )

@@ -23,6 +23,7 @@ from tongguan import codes, messages, store
 from tongguan.clearance import findings as f
 from tongguan.clearance.kinds import BY_MESSAGE, Kind
 from tongguan.clearance.rules import list_line_total, order_total
+from tongguan.sharing import leaves
 
 BATCH_BYTES = 32 << 20
 BATCH_FILES = 500
@@ -50,7 +51,8 @@ class Incoming:
     """One message as it came, and its parse.
 
     original: the bytes, kept only where a CEB900 must quote them. sealed: the bytes, compressed
-    (zstd) and encrypted. sender: who handed in a message that was refused, where that is known.
+    (zstd) and encrypted. leaf: its leaf hash in the evidence log. sender: who handed in a message
+    that was refused, where that is known.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Incoming:
     parsed: messages.Parsed
     original: bytes | None
     sealed: bytes
+    leaf: bytes
     sender: str | None = None
 
     @property
@@ -101,12 +104,14 @@ class Desk:
     """What intake asks of the outside.
 
     known: which of these message digests came before. seal: bytes encrypted. digest: the keyed
-    hashes of a column. ids: so many new document ids. pre_numbers: so many new preNo.
+    hashes of a column. secret: of a message digest, what blinds the parts of that message. ids: so
+    many new document ids. pre_numbers: so many new preNo.
     """
 
     known: Callable[[list[str]], set[str]]
     seal: Callable[[bytes], bytes]
     digest: Callable[[pl.Series], pl.Series]
+    secret: Callable[[str], bytes]
     ids: Callable[[int], list[int]]
     pre_numbers: Callable[[int], list[str]]
 
@@ -232,8 +237,16 @@ def prepare(
             _refuse_type(parsed)
         sealed = desk.seal(pa.compress(data, codec="zstd", asbytes=True))
         original = data if parsed.refused else None
-        incoming.append(Incoming(name, digest, parsed, original, sealed))
+        leaf = _leaf(data, digest, parsed, desk)
+        incoming.append(Incoming(name, digest, parsed, original, sealed, leaf))
     return _checked(incoming, repeated, desk)
+
+
+def _leaf(data: bytes, digest: str, parsed: messages.Parsed, desk: Desk) -> bytes:
+    """The leaf hash of a message; the message inside its envelope is not kept any longer."""
+    parts = leaves.message_parts(data, bytes.fromhex(digest), parsed)
+    parsed.inner = None
+    return leaves.message_leaf(leaves.blinded(parts, desk.secret(digest)))
 
 
 def _refuse_type(parsed: messages.Parsed) -> None:

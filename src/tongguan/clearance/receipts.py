@@ -21,6 +21,7 @@ from tongguan.clearance import dossier, steps
 from tongguan.clearance.intake import Body, Incoming
 from tongguan.clearance.kinds import BY_NUMBER, KINDS, Kind
 from tongguan.clearance.settings import ZONE
+from tongguan.sharing import evidence, leaves
 
 RETURNS_MOST = 100
 OWN = frozenset({"guid", "preNo", "invtNo", "returnStatus", "returnTime", "returnInfo"})
@@ -273,7 +274,15 @@ def write(
             },
         )
         store.copy(conn, "receipt", frame)
+        _log(conn, batch_id, everything)
     return everything
+
+
+def _log(conn: psycopg.Connection, batch_id: int, stored: Sequence[Receipt]) -> None:
+    """Make each receipt a leaf of the evidence log."""
+    made = [leaves.receipt_leaf(leaves.receipt_digests(r.xml, r.type, r.documents)) for r in stored]
+    ids, whose = [r.id for r in stored], [r.company for r in stored]
+    evidence.append(conn, batch_id, evidence.RECEIPT, ids, made, whose)
 
 
 def to_files(receipts: Sequence[Receipt], folder: Path, *, again: bool = False) -> None:

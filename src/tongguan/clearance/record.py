@@ -22,7 +22,7 @@ from tongguan.clearance.round import Round
 from tongguan.clearance.rounds import decide_lists, expired, reuse_ms, rounds, run
 from tongguan.clearance.settings import Settings
 from tongguan.clearance.steps import DECLARED, DRAFT, SAVED
-from tongguan.sharing import registry
+from tongguan.sharing import evidence, registry
 
 Seal = Callable[[bytes], bytes]
 
@@ -45,6 +45,8 @@ def record(conn: psycopg.Connection, batch: Batch, settings: Settings, seal: Sea
     bodies = batch.bodies
     with _Scribe(conn, batch, message_ids, documents, settings) as scribe:
         writing.write_messages(conn, batch.incoming, message_ids, scribe.batch_id)
+        leaves = [message.leaf for message in batch.incoming]
+        evidence.append(conn, scribe.batch_id, evidence.MESSAGE, message_ids, leaves)
         writing.write_message_findings(conn, batch.incoming, message_ids, settings)
         form = _form_findings(conn, batch, documents, bodies, settings)
         faulty = f.faulty(form)

@@ -15,7 +15,8 @@ from tongguan.clearance import lawbook, models, receipts, writing
 from tongguan.clearance.intake import Desk, Source, prepared
 from tongguan.clearance.record import record, sweep
 from tongguan.clearance.settings import Arrivals, Registry, Settings, Signatures
-from tongguan.sharing import keys, registry
+from tongguan.sharing import evidence, keys, registry
+from tongguan.sharing.heads import Signer
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ def prepare_database(database: store.Database) -> None:
     with database.borrow() as conn:
         store.migrate(conn, "sharing", registry.STEPS)
         store.migrate(conn, "keys", keys.STEPS)
+        store.migrate(conn, "evidence", evidence.STEPS)
         store.migrate(conn, "finance", finance.STEPS)
         store.migrate(conn, "clearance", models.steps())
         conn.commit()
@@ -58,6 +60,11 @@ def settings(
     under = Settings(at, built, signatures, registry, arrivals)
     built.on(under.day)
     return under
+
+
+def leaf_secret(vault: store.Vault, digest: str) -> bytes:
+    """What blinds the parts of a message in its leaf, from the message's digest."""
+    return vault.secret("evidence", digest)
 
 
 def desk(conn: psycopg.Connection, vault: store.Vault, under: Settings) -> Desk:
@@ -81,7 +88,7 @@ def desk(conn: psycopg.Connection, vault: store.Vault, under: Settings) -> Desk:
     def ids(count: int) -> list[int]:
         return store.numbers(conn, "document_id", count)
 
-    return Desk(known, vault.seal, digest, ids, pre_numbers)
+    return Desk(known, vault.seal, digest, partial(leaf_secret, vault), ids, pre_numbers)
 
 
 def clear(
@@ -92,17 +99,21 @@ def clear(
     receipts_folder: Path | None = None,
     progress: Progress = lambda files, run: None,
     limits: messages.Limits | None = None,
+    signer: Signer | None = None,
 ) -> Run:
     """Clear messages from files: parse, match, decide, release, answer.
 
     Each batch is one transaction; a receipt is written to a file only after it. A message that
     came before (same bytes) is answered by what was decided then. Stopped at any point, a second
-    call with the same files finishes the work. Raises store.Unavailable when the database or the
-    disk fails; what was committed stays.
+    call with the same files finishes the work. Each batch is followed by a signed head of the
+    evidence log; without a signer its leaves wait for the next one. Raises store.Unavailable when
+    the database or the disk fails; what was committed stays.
     """
     run = Run()
     with database.connect(autocommit=True) as reader, Post(receipts_folder) as post:
         _check_key(reader, vault)
+        if signer is not None:
+            evidence.check_key(reader, signer)
         owed = [row[0] for row in reader.execute("SELECT id FROM batch WHERE owed")]
         if receipts_folder is not None and owed:
             post.send(_receipts(reader, vault, "= ANY(%s)", owed), again=True)
@@ -110,6 +121,7 @@ def clear(
         for batch in prepared(found, at_desk, limits or messages.Limits()):
             work = partial(record, batch=batch, settings=decided_under, seal=vault.seal)
             done = store.transact(database, work, attempts=ATTEMPTS)
+            sign_head(database, signer, decided_under)
             run.messages += done.messages
             run.documents += done.documents
             run.repeated += len(batch.repeated)
@@ -123,12 +135,19 @@ def clear(
             progress(run.files, run)
         wanted = receipts_folder is not None
         last = store.transact(database, lambda conn: sweep(conn, decided_under, owed=wanted))
+        sign_head(database, signer, decided_under)
         run.receipts += len(last.receipts)
         post.send(last.receipts)
     if wanted and (owed or last.receipts):
         sent = [*owed, last.batch_id]
         store.transact(database, lambda conn: writing.write_sent(conn, sent))
     return run
+
+
+def sign_head(database: store.Database, signer: Signer | None, under: Settings) -> None:
+    """Give what has just been committed its place in the evidence log."""
+    if signer is not None:
+        evidence.sequence(database, signer, under.at_ms)
 
 
 def _check_key(conn: psycopg.Connection, vault: store.Vault) -> None:

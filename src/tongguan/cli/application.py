@@ -14,6 +14,7 @@ from rich.text import Text
 
 from tongguan import clearance, console, store
 from tongguan.clearance import ZONE
+from tongguan.sharing import heads
 
 INPUT_HAS_ERRORS, USAGE, ENVIRONMENT_FAILED = 1, 2, 3
 
@@ -68,6 +69,11 @@ def opened(url: str | None) -> Iterator[store.Database]:
     with store.environment(), store.open(url) as database:
         clearance.prepare_database(database)
         yield database
+
+
+def signer() -> heads.Signer:
+    """Who signs the heads of the evidence log: the key of this installation."""
+    return heads.Signer.open(store.home_folder())
 
 
 def fail(status: int, text: str) -> None:

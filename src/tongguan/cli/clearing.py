@@ -29,6 +29,7 @@ from tongguan.cli.application import (
     now_or,
     opened,
     park_app,
+    signer,
     under,
     write_json,
 )
@@ -53,7 +54,7 @@ def clear(
         vault = store.Vault.open(store.home_folder())
         settings = under(base, at, signatures, registry, arrivals)
         with progress_bar(len(found)) as advance:
-            run = clearance.clear(base, vault, found, settings, receipts, advance)
+            run = clearance.clear(base, vault, found, settings, receipts, advance, signer=signer())
         with store.environment(), base.borrow() as conn:
             shown = clearance.finish(conn, run, report, console.PARCELS_SHOWN)
     console.out.print(console.outcomes(shown.outcomes))
@@ -120,7 +121,7 @@ def park_arrive(
     """Returned goods, or a direct-purchase parcel, are on site."""
     try:
         with opened(database) as base:
-            about = clearance.arrive(base, under(base, at), key, receipts)
+            about = clearance.arrive(base, under(base, at), key, receipts, signer())
             with base.borrow() as conn:
                 lines = clearance.document_lines(conn, about)
                 conn.rollback()

@@ -16,6 +16,7 @@ from tongguan.cli.application import (
     fen,
     guarantee_app,
     opened,
+    signer,
     under,
     write_json,
 )
@@ -27,7 +28,7 @@ def settle(
 ) -> None:
     """Do all that falls due: expiries, tax bills into payments, late fees, claims."""
     with opened(database) as base:
-        done = clearance.settle(base, under(base, at), receipts)
+        done = clearance.settle(base, under(base, at), receipts, signer())
     if report is not None:
         lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in done.lines)
         report.write_text(lines, encoding="utf-8")
