@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from tongguan import cli, codes, messages, policy
+from tongguan.policy import words
 
 DOCS = Path(__file__).resolve().parent
 
@@ -137,6 +138,45 @@ def parameters_page(known: policy.Policy) -> str:
     return page("Parameters", body, "`src/tongguan/policy/parameters/`")
 
 
+def timeline_page(known: policy.Policy) -> str:
+    """Every change of every parameter, list and tariff, day by day."""
+    body = [
+        "What changed in the law of retail import, day by day, and by which paragraph: every",
+        "parameter, every positive list, every tariff. `tongguan policy timeline` shows the same",
+        "with the tables you loaded; `tongguan policy diff DAY DAY` compares two days.",
+        "",
+        "中国跨境电商零售进口规定逐日变动一览：参数、正面清单、税则。",
+    ]
+    day = None
+    rows: list[tuple[str, ...]] = []
+    head = ("什么 what", "此前 before", "此后 from then on", "条文 paragraph", "已核实 confirmed")
+
+    def said(value: policy.Value | None) -> str:
+        text = words.said(value, known.parameters)
+        return text.zh if text.zh == text.en else f"{text.zh} {text.en}"
+
+    for turn in words.turns(known.timeline()):
+        value = turn.value
+        if value.since != day:
+            body += table(head, rows) if rows else []
+            body += ["", f"## {value.since}", ""]
+            day, rows = value.since, []
+        called = words.name(value.parameter, known.parameters)
+        name = f"{called.zh} {called.en}"
+        if value.parameter in known.parameters:
+            name = f"[{name}](parameters.md#{anchor(value.parameter)})"
+        confirmed = "是 yes" if value.confirmed else "否 no"
+        rows.append((name, said(turn.before), said(value), value.law, confirmed))
+    body += table(head, rows)
+    source = "`src/tongguan/policy/parameters/` and `src/tongguan/policy/positive_lists/`"
+    return page("The law through time", body, source)
+
+
+def anchor(heading: str) -> str:
+    """The fragment by which a heading that is an id is linked to, as Markdown viewers make it."""
+    return heading.replace(".", "")
+
+
 def message_pages() -> dict[str, str]:
     """One page per message type, and an index of them."""
     pages = {f"messages/{name}.md": messages.documentation(name) for name in messages.types()}
@@ -155,6 +195,7 @@ def pages() -> dict[str, str]:
         "rules.md": rules_page(),
         "commands.md": commands_page(),
         "parameters.md": parameters_page(policy.load()),
+        "timeline.md": timeline_page(policy.load()),
         **message_pages(),
     }
 

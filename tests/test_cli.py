@@ -371,6 +371,56 @@ def test_timeline_and_diff(call: Call) -> None:
     assert json.loads(same.stdout) == []
 
 
+def test_two_days_are_compared_in_words_and_in_tax(call: Call) -> None:
+    shown = call("policy", "diff", "2016-04-07", "2016-04-08").output
+    for said in ("行邮税", "parcel tax", "20,000 yuan", "1,142 lines", "70%", "47.60", "+47.60"):
+        assert said in shown
+    [regime] = [
+        each
+        for each in json.loads(
+            call("policy", "diff", "2016-04-07", "2016-04-08", "--json", "-").stdout
+        )
+        if each["parameter"] == "import.regime"
+    ]
+    assert regime["zh"].startswith("零售进口征税制度：行邮税 → ")
+    assert "are the same" in call("policy", "diff", "2021-01-01", "2021-01-02").output
+
+
+def test_the_timeline_of_one_parameter(call: Call) -> None:
+    facts = json.loads(call("policy", "timeline", "vat.standard", "--json", "-").stdout)
+    assert [(f["since"], f["value"]) for f in facts] == [
+        ("1994-01-01", "17"),
+        ("2018-05-01", "16"),
+        ("2019-04-01", "13"),
+    ]
+    lists = json.loads(call("policy", "timeline", "positive-list", "--json", "-").stdout)
+    assert [f["value"] for f in lists] == ["2016-1", "2016-1 + 2016-2", "2018", "2019", "2022"]
+    assert call("policy", "timeline", "vet").exit_code == 2
+
+
+def test_goods_have_a_status_on_a_day(call: Call, tmp_path: Path) -> None:
+    at = ("policy", "goods", "2204210000", "--date", "2017-06-01")
+    shown = call(*at, "--city", "杭州").output
+    for said in ("in transition", "2017-05-12 to 2017-12-31", "no inspection clearance form"):
+        assert said in shown
+    facts = json.loads(call(*at, "--mode", "9610", "--json", "-").stdout)
+    assert (facts["status"], facts["law"]) == ("listed", "财政部等11部门公告2016年第40号")
+    earlier = call(*at, "--city", "杭州", "--entered", "2016-05-10", "--json", "-")
+    assert json.loads(earlier.stdout)["status"] == "listed"
+    file = tmp_path / "draft.yaml"
+    file.write_text(
+        "base: 2017-01-01\nname: 试拟\npositive-list: {remove: [22042100]}\n"
+        "transitions: [{until: 2017-06-30, ordered-before: 2017-01-01}]\n",
+        "utf-8",
+    )
+    drafted = call(*at, "--policy", file, "--json", "-")
+    assert json.loads(drafted.stdout)["status"] == "withdrawn"
+    spared = call(*at, "--policy", file, "--ordered", "2016-12-31", "--json", "-")
+    assert json.loads(spared.stdout)["status"] == "in transition"
+    assert call("policy", "goods", "22").exit_code == 2
+    assert call(*at, "--ordered", "2017-06-02").exit_code == 2
+
+
 def test_a_draft_is_shown_as_a_diff(call: Call, tmp_path: Path) -> None:
     file = tmp_path / "draft.yaml"
     file.write_text(
@@ -379,8 +429,8 @@ def test_a_draft_is_shown_as_a_diff(call: Call, tmp_path: Path) -> None:
         "utf-8",
     )
     shown = call("policy", "diff", "--policy", file)
-    assert "20000" in shown.output
-    assert "26000" in shown.output
+    assert "20,000" in shown.output
+    assert "26,000" in shown.output
     assert "财关税〔2018〕49号 第一条" in shown.output
     assert "only for the trade modes 1210" in shown.output
     facts = json.loads(call("policy", "diff", "--policy", file, "--json", "-").stdout)

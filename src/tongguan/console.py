@@ -1,7 +1,7 @@
 """What the commands show a person: tables and trees on a terminal, no logic."""
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import Any
 
 import polars as pl
@@ -13,6 +13,11 @@ from rich.tree import Tree
 from tongguan import codes, policy
 from tongguan.clearance.explain import Compared, Explanation
 from tongguan.clearance.settings import ZONE
+from tongguan.policy import samples, words
+from tongguan.policy.amounts import yuan_text as yuan
+from tongguan.policy.goods_status import RELIEFS, STATUS_WORDS
+
+Parameters = Mapping[str, policy.Parameter]
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -228,32 +233,124 @@ def quote(result: policy.Quote) -> Group:
     return Group(*parts)
 
 
-def timeline(values: Sequence[policy.Value]) -> Table:
-    made = table("since", "parameter", "value", "law", "confirmed")
-    for value in values:
-        confirmed = "yes" if value.confirmed else "no"
+def both(text: codes.Text) -> Text:
+    """Chinese and English in one cell; once where they are the same."""
+    return Text(text.zh if text.zh == text.en else f"{text.zh}\n{text.en}")
+
+
+def _named(parameter: str, known: Parameters) -> Text:
+    return Text.assemble(both(words.name(parameter, known)), (f"\n{parameter}", "dim"))
+
+
+def _paragraph(*values: policy.Value | None) -> Text:
+    """The paragraph of the first value there is, and whether its source was seen."""
+    value = next((v for v in values if v is not None), None)
+    return Text() if value is None else _law(value.law, value.confirmed)
+
+
+def _law(paragraph: str, confirmed: bool) -> Text:
+    return Text(paragraph) if confirmed else Text.assemble(paragraph, ("\nnot confirmed", "yellow"))
+
+
+def timeline(values: Sequence[policy.Value], known: Parameters) -> Table:
+    made = table("since", "what", "before", "from then on", "paragraph")
+    made.show_lines = True
+    for turn in words.turns(values):
+        value = turn.value
         made.add_row(
-            str(value.since), value.parameter, f"{value.text} {value.unit}", value.law, confirmed
+            str(value.since),
+            _named(value.parameter, known),
+            both(words.said(turn.before, known)),
+            both(words.said(value, known)),
+            _paragraph(value),
         )
     return made
 
 
-def _value(value: policy.Value | None) -> str:
-    return "—" if value is None else f"{value.text} {value.unit}"
-
-
-def diff(differences: Sequence[policy.Difference], before: object, after: object) -> Table:
-    made = table("parameter", str(before), str(after), "law")
+def diff(
+    differences: Sequence[policy.Difference], known: policy.Policy, before: date, after: date
+) -> Group:
+    """What is not the same on two days: in words, and in the tax of everyday baskets."""
+    made = table("what", str(before), str(after), "change", "paragraph")
+    made.show_lines = True
     for each in differences:
-        value = each.after or each.before
-        law = value.law if value else ""
-        made.add_row(each.parameter, _value(each.before), _value(each.after), law)
-    return made
+        made.add_row(
+            _named(each.parameter, known.parameters),
+            both(words.said(each.before, known.parameters)),
+            both(words.said(each.after, known.parameters)),
+            both(words.told(each, known.parameters)),
+            _paragraph(each.after, each.before),
+        )
+    if not differences:
+        return Group(Text(f"The law of {before} and that of {after} are the same."))
+    return Group(
+        made, *_lines_of_lists(known, before, after), _effects(known, before, known, after)
+    )
+
+
+def _lines_of_lists(known: policy.Policy, before: date, after: date) -> list[Text]:
+    changes, whole = words.list_changes(known, before, after)
+    if not changes:
+        return []
+    added = sum(change.before is None for change in changes)
+    gone = sum(change.after is None for change in changes)
+    text = (
+        f"Lines of the positive list: {added:,} come on it, {gone:,} go, "
+        f"{len(changes) - added - gone:,} change their remark"
+    )
+    lacking = "" if whole else "; the lists at hand are not complete, so these are the known ones"
+    return [Text(text + lacking + ".")]
+
+
+def _effects(
+    before: policy.Policy, day_before: date, after: policy.Policy, day_after: date
+) -> RenderableType:
+    """Everyday baskets under the two laws."""
+    made = table("basket", "before", "tax", "after", "tax", "more or less", title="In tax")
+    for column in (2, 4, 5):
+        made.columns[column].justify = "right"
+    found = False
+    for effect in samples.effects((before, day_before), (after, day_after)):
+        found = True
+        cells: list[str] = []
+        for side in (effect.before, effect.after):
+            rules = "\n".join(f["rule"] for f in side.findings if f["severity"] == "error")
+            refused = side.regime == "refused"
+            cells += [rules if refused else side.regime, "" if refused else yuan(side.total_fen)]
+        delta = effect.after.total_fen - effect.before.total_fen
+        cells.append("" if "" in cells else f"{'+' if delta > 0 else ''}{yuan(delta)}")
+        made.add_row(both(effect.basket), *cells)
+    return made if found else Text("No everyday basket is taxed otherwise.")
+
+
+def goods_status(found: policy.GoodsStatus) -> Group:
+    """The status, why, since and until when, and what a transition takes off."""
+    word = STATUS_WORDS[found.status]
+    made = Table.grid(padding=(0, 2))
+    period = f"{found.since} to {found.until}" if found.until else f"since {found.since}"
+    rows = [
+        ("status", Text(f"{word.zh} {word.en}", style="bold")),
+        ("by the list of", Text(f"{found.day}: {found.version or 'none yet'}")),
+        ("holds", Text(period)),
+        ("paragraph", _law(found.law, found.confirmed)),
+        ("remark", Text(found.remark)),
+        ("transition", Text("\n").join(both(RELIEFS[relief]) for relief in found.reliefs)),
+    ]
+    for name, value in rows:
+        if value.plain:
+            made.add_row(name, value)
+    notes = []
+    if found.bonded_only:
+        notes.append(Text("bonded modes 1210 and 1239 only", style="yellow"))
+    if not found.certain:
+        lacking = "the list at hand is not complete: this code may be on it"
+        notes.append(Text(lacking, style="yellow"))
+    return Group(Text(found.code8, style="bold"), made, *notes)
 
 
 def draft(made: policy.Draft) -> Group:
-    """What a draft changes, and which parcels it would decide."""
-    content = made.content
+    """What a draft changes, which parcels it would decide, and what everyday baskets would pay."""
+    content, known = made.content, made.policy.parameters
     scope = [Text(f"{made.name} (policy {made.policy.hash[:12]}), on the law known", style="bold")]
     if content.territory:
         zones = codes.table("zone")
@@ -264,18 +361,21 @@ def draft(made: policy.Draft) -> Group:
     for spared in content.transitions:
         modes = f" of the modes {' '.join(spared.modes)}" if spared.modes else ""
         period = f"accepted from {spared.since} to {spared.until}"
-        scope.append(
-            Text(f"spares parcels{modes} {spared.column} before {spared.before}, {period}")
-        )
-    rows = table("parameter", "from", "until", "law known", "draft", "law")
+        spares = f"spares parcels{modes} {spared.column} before {spared.before}"
+        scope.append(Text(f"{spares}, {period}"))
+    rows = table("what", "from", "until", "law known", "draft", "change", "paragraph")
+    rows.show_lines = True
     for change in made.diff():
-        until = "" if change.until is None else str(change.until)
-        law = change.before.law if change.before else ""
-        since = str(change.since)
         rows.add_row(
-            change.parameter, since, until, _value(change.before), _value(change.after), law
+            _named(change.parameter, known),
+            str(change.since),
+            "" if change.until is None else str(change.until),
+            both(words.said(change.before, known)),
+            both(words.said(change.after, known)),
+            both(words.told(change.difference, known)),
+            _paragraph(change.before),
         )
-    return Group(*scope, rows)
+    return Group(*scope, rows, _effects(made.base_policy, made.base, made.policy, made.base))
 
 
 # ── companies and keys ──────────────────────────────────────────────────────────────────────

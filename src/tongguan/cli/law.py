@@ -19,6 +19,18 @@ from tongguan.cli.application import (
     policy_app,
     write_json,
 )
+from tongguan.policy import words
+
+DraftFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy",
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+        help="A draft policy (YAML) laid on the law known.",
+    ),
+]
 
 
 @app.command()
@@ -89,12 +101,25 @@ def known_policy(url: str | None) -> policy.Policy:
 
 
 @policy_app.command("timeline")
-def policy_timeline(json_file: Json = None, database: DatabaseUrl = None) -> None:
+def policy_timeline(
+    of: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PARAMETER]...",
+            help="Only these: ids or their beginnings, such as vat or retail-import.limit.",
+        ),
+    ] = None,
+    json_file: Json = None,
+    database: DatabaseUrl = None,
+) -> None:
     """Every parameter, list and tariff: every change, its paragraph, confirmed or not."""
-    values = known_policy(database).timeline()
+    known = known_policy(database)
+    values = [v for v in known.timeline() if not of or v.parameter.startswith(tuple(of))]
+    if not values:
+        raise typer.BadParameter(f"no parameter begins with {' or '.join(of or [])}")
     if json_file is not None:
         return write_json([value.facts() for value in values], json_file)
-    console.out.print(console.timeline(values))
+    console.out.print(console.timeline(values, known.parameters))
     return None
 
 
@@ -102,36 +127,20 @@ def policy_timeline(json_file: Json = None, database: DatabaseUrl = None) -> Non
 def policy_diff(
     before: Annotated[date | None, typer.Argument(parser=day, metavar="DAY")] = None,
     after: Annotated[date | None, typer.Argument(parser=day, metavar="DAY")] = None,
-    draft: Annotated[
-        Path | None,
-        typer.Option(
-            "--policy",
-            exists=True,
-            dir_okay=False,
-            metavar="FILE",
-            help="A draft policy (YAML): what it makes different from the law known.",
-        ),
-    ] = None,
+    draft: DraftFile = None,
     json_file: Json = None,
     database: DatabaseUrl = None,
 ) -> None:
-    """What is not the same on two days, or what a draft would change."""
+    """What is not the same on two days, or what a draft would change: in words and in tax."""
     if draft is not None and before is None:
         return draft_diff(draft, json_file, database)
     if before is None or after is None or draft is not None:
         raise typer.BadParameter("give two days, or --policy FILE alone")
-    differences = known_policy(database).diff(before, after)
+    known = known_policy(database)
+    differences = known.diff(before, after)
     if json_file is not None:
-        facts = [
-            {
-                "parameter": each.parameter,
-                "before": each.before and each.before.facts(),
-                "after": each.after and each.after.facts(),
-            }
-            for each in differences
-        ]
-        return write_json(facts, json_file)
-    console.out.print(console.diff(differences, before, after))
+        return write_json([words.facts(each, known.parameters) for each in differences], json_file)
+    console.out.print(console.diff(differences, known, before, after))
     return None
 
 
@@ -143,6 +152,44 @@ def draft_diff(file: Path, json_file: Path | None, database: str | None) -> None
     if json_file is not None:
         return write_json(drafted.facts(), json_file)
     console.out.print(console.draft(drafted))
+    return None
+
+
+@policy_app.command("goods")
+def policy_goods(
+    code: Annotated[str, typer.Argument(help="A tariff code of eight or ten digits.")],
+    on: Annotated[
+        date | None,
+        typer.Option("--date", parser=day, metavar="DAY", help="Day of acceptance; default today."),
+    ] = None,
+    ordered: Annotated[
+        date | None, typer.Option(parser=day, metavar="DAY", help="Day of the order.")
+    ] = None,
+    entered: Annotated[
+        date | None,
+        typer.Option(parser=day, metavar="DAY", help="Day bonded goods entered their zone."),
+    ] = None,
+    mode: Annotated[str, typer.Option(help="Trade mode: 1210, 1239 or 9610.")] = "1210",
+    city: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Where bonded goods entered, such as 杭州.")
+    ] = None,
+    draft: DraftFile = None,
+    json_file: Json = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Whether goods are on the positive list of a day, with a remark, withdrawn, in transition."""
+    known = known_policy(database)
+    declared = policy.Declared(on or now_or(None).date(), ordered, entered, mode, city)
+    try:
+        laid = known if draft is None else policy.draft(draft, known)
+        found = policy.goods_status(laid, code, declared)
+    except policy.DraftErrors as problem:
+        return fail(INPUT_HAS_ERRORS, str(problem))
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from None
+    if json_file is not None:
+        return write_json(found.facts(), json_file)
+    console.out.print(console.goods_status(found))
     return None
 
 

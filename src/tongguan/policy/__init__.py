@@ -7,7 +7,8 @@ from tongguan.policy.assess import Assessment, assess
 from tongguan.policy.draft import Change, Draft, draft
 from tongguan.policy.draft_file import DraftError, DraftErrors, Transition
 from tongguan.policy.explanation import Basis, Step, explain
-from tongguan.policy.parameter import ParameterError, ParameterErrors, Value
+from tongguan.policy.goods_status import Declared, GoodsStatus, goods_status
+from tongguan.policy.parameter import Parameter, ParameterError, ParameterErrors, Value
 from tongguan.policy.policy import Difference, Law, OutsideKnown, Policy, UnknownParameter, load
 from tongguan.policy.positive_list import PositiveListEdition, read_positive_list
 from tongguan.policy.quote import Goods, Quote, QuoteErrors, quote
@@ -23,13 +24,16 @@ __all__ = [
     "Assessment",
     "Basis",
     "Change",
+    "Declared",
     "Difference",
     "Draft",
     "DraftError",
     "DraftErrors",
     "Goods",
+    "GoodsStatus",
     "Law",
     "OutsideKnown",
+    "Parameter",
     "ParameterError",
     "ParameterErrors",
     "Policy",
@@ -47,6 +51,7 @@ __all__ = [
     "draft",
     "explain",
     "format_consumption_tax",
+    "goods_status",
     "load",
     "parse_consumption_tax",
     "quote",

@@ -18,10 +18,19 @@ import polars as pl
 from tongguan.policy import positive_list, tariff
 from tongguan.policy.draft_file import DECISION_DATE, Content, DraftError, DraftErrors, read
 from tongguan.policy.parameter import DRAFT, HORIZON, Parameter, Value, laid
-from tongguan.policy.policy import Law, OutsideKnown, Policy
+from tongguan.policy.policy import EDITIONS, POSITIVE_LIST, Difference, Law, OutsideKnown, Policy
 from tongguan.policy.rates import rates_of
 
 _DAY = timedelta(days=1)
+PARCELS = {
+    "accepted": pl.Date(),
+    "ordered": pl.Date(),
+    "entered": pl.Date(),
+    "tradeMode": pl.String(),
+    "zone": pl.String(),
+}
+"""What is asked of a parcel to tell which law decides it; see ``Draft.governing``."""
+
 _DECIDES = {"acceptance": "accepted", "order": "ordered", "entry": "entered"}
 
 
@@ -39,6 +48,11 @@ class Change:
     until: date | None
     before: Value | None
     after: Value | None
+
+    @property
+    def difference(self) -> Difference:
+        """The change without its days."""
+        return Difference(self.parameter, self.before, self.after)
 
 
 @dataclass(frozen=True)
@@ -114,30 +128,19 @@ class Draft:
         transition, is decided by the base policy. Where the day that decides is not known, the
         day of acceptance does.
         """
-        c = self.content
-        absent = {"ordered": pl.Date, "entered": pl.Date, "tradeMode": pl.String, "zone": pl.String}
         frame = parcels.with_columns(
             pl.lit(None, kind).alias(name)
-            for name, kind in absent.items()
+            for name, kind in PARCELS.items()
             if name not in parcels.columns
         )
-        drafted = pl.lit(value=True)
-        if c.territory:
-            drafted &= pl.col("zone").is_in(list(c.territory)).fill_null(value=False)
-        if c.modes:
-            drafted &= pl.col("tradeMode").is_in(list(c.modes)).fill_null(value=False)
-        for spared in c.transitions:
-            inside = pl.col("accepted").is_between(pl.lit(spared.since), pl.lit(spared.until))
-            early = (pl.col(spared.column) < spared.before).fill_null(value=False)
-            meant = pl.lit(value=True)
-            if spared.modes:
-                meant = pl.col("tradeMode").is_in(list(spared.modes)).fill_null(value=False)
-            drafted &= ~(inside & early & meant)
+        drafted = self.content.inside()
+        for transition in self.content.transitions:
+            drafted &= ~transition.spares()
         return frame.with_columns(drafted=drafted).select(
             "drafted",
             day=pl.when("drafted")
-            .then(_day_that_decides(self.policy))
-            .otherwise(_day_that_decides(self.base_policy)),
+            .then(day_that_decides(self.policy))
+            .otherwise(day_that_decides(self.base_policy)),
         )
 
     def law(
@@ -150,15 +153,7 @@ class Draft:
     ) -> Law:
         """The law that decides one parcel; raises OutsideKnown."""
         row = pl.DataFrame(
-            [(accepted, ordered, entered, trade_mode, zone)],
-            schema={
-                "accepted": pl.Date,
-                "ordered": pl.Date,
-                "entered": pl.Date,
-                "tradeMode": pl.String,
-                "zone": pl.String,
-            },
-            orient="row",
+            [(accepted, ordered, entered, trade_mode, zone)], schema=PARCELS, orient="row"
         )
         drafted, day = self.governing(row).row(0)
         return (self.policy if drafted else self.base_policy).on(day)
@@ -178,7 +173,7 @@ class Draft:
     def _editions(self) -> Iterator[Change]:
         """Where another list or tariff as a whole would hold."""
         turns = self._turns()
-        for name in ("positive-list", "tariff"):
+        for name in EDITIONS:
             pairs = {
                 day: (
                     self.base_policy.edition_fact(name, day),
@@ -195,7 +190,7 @@ class Draft:
                 day: (_line(self.base_policy, code, day), _line(self.policy, code, day))
                 for day in turns
             }
-            yield from _changes(f"positive-list.{code}", pairs)
+            yield from _changes(f"{POSITIVE_LIST}.{code}", pairs)
 
     def _turns(self) -> list[date]:
         days = {self.base_policy.first, *self.base_policy.turns, *self.policy.turns}
@@ -295,7 +290,7 @@ def _cannot_hold(made: Draft, file: str) -> Iterator[DraftError]:
             )
 
 
-def _day_that_decides(policy: Policy) -> pl.Expr:
+def day_that_decides(policy: Policy) -> pl.Expr:
     """The day whose law decides, by the rule in force on the day of acceptance."""
     accepted = pl.col("accepted")
     day = accepted
@@ -340,6 +335,6 @@ def _line(policy: Policy, code: str, day: date) -> Value | None:
         text = f"listed: {row['remark']}" if row["remark"] else "listed"
         law = DRAFT if row["source"] == DRAFT else name
         return Value(
-            f"positive-list.{code}", text, "word", text, day, law, row["confirmed"], row["source"]
+            f"{POSITIVE_LIST}.{code}", text, "word", text, day, law, row["confirmed"], row["source"]
         )
     return None

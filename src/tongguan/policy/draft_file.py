@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeVar
 
+import polars as pl
 import yaml
 
 from tongguan import codes
@@ -71,6 +72,12 @@ class Transition:
     before: date
     modes: tuple[str, ...]
 
+    def spares(self) -> pl.Expr:
+        """Whether a parcel (columns as of ``Draft.governing``) is spared; an unknown day is not."""
+        accepted = pl.col("accepted").is_between(pl.lit(self.since), pl.lit(self.until))
+        early = (pl.col(self.column) < self.before).fill_null(value=False)
+        return accepted & early & _one_of("tradeMode", self.modes)
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -89,6 +96,16 @@ class Content:
     territory: tuple[str, ...]
     modes: tuple[str, ...]
     lines: Mapping[str, int]
+
+    def inside(self) -> pl.Expr:
+        """Whether a parcel is in the territory and of the modes that the draft is for."""
+        return _one_of("zone", self.territory) & _one_of("tradeMode", self.modes)
+
+
+def _one_of(column: str, wanted: tuple[str, ...]) -> pl.Expr:
+    if not wanted:
+        return pl.lit(value=True)
+    return pl.col(column).is_in(list(wanted)).fill_null(value=False)
 
 
 @dataclass(slots=True)

@@ -1,11 +1,12 @@
 """Dated parameters: one YAML file each, every value with its day, its paragraph and its source.
 
-A file holds ``id, zh, en, unit, values`` (and ``choices`` where the unit is ``word``); each value
+A file holds ``id, zh, en, unit, values`` (and ``choices``, each in both languages, where the
+unit is ``word`` and says more than a code); each value
 ``since, value, law, confirmed, source``. Values are read as the text that stands in the file, so
 ``0.70`` is exactly seven tenths; a value left empty says that from this day there is none.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
@@ -24,6 +25,7 @@ HORIZON = "policy.known-until"
 Exact = int | Fraction | str | date
 
 _FIELDS = {"id", "zh", "en", "unit", "choices", "values"}
+_CHOICE_FIELDS = {"zh", "en"}
 _VALUE_FIELDS = {"since", "value", "law", "confirmed", "source"}
 
 
@@ -107,14 +109,17 @@ def _whole(number: Fraction, value: Value) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter: names in both languages, unit, and its values in order of their days."""
+    """One parameter: names in both languages, unit, and its values in order of their days.
+
+    ``choices``: the words it may say, each in Chinese and English; empty where any may stand.
+    """
 
     id: str
     zh: str
     en: str
     unit: str
     values: tuple[Value, ...]
-    choices: tuple[str, ...] = ()
+    choices: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def on(self, day: date) -> Value | None:
         """The value in force on ``day``; None before the first one and after an ended one."""
@@ -165,7 +170,7 @@ class _Reader:
         return str(node.value).strip()
 
 
-def exact(text: str, unit: str, choices: tuple[str, ...] = ()) -> Exact:
+def exact(text: str, unit: str, choices: Collection[str] = ()) -> Exact:
     """A parameter's text as its exact value; ValueError says what its unit expects."""
     if unit in _NUMERIC:
         try:
@@ -211,7 +216,11 @@ def parse(data: bytes, file: str) -> tuple[Parameter | None, list[ParameterError
     identity = reader.text(nodes, "id")
     if identity and identity != Path(file).stem:
         reader.fault(nodes["id"], f"id {identity!r} in a file named {Path(file).name}")
-    choices = tuple(n.value for n in _items(nodes.get("choices"), reader))
+    choices = {
+        word: (reader.text(names, "zh"), reader.text(names, "en"))
+        for word, node in _words(nodes.get("choices"), reader).items()
+        if (names := reader.fields(node, _CHOICE_FIELDS, set()))
+    }
     values = tuple(
         value
         for node in _items(nodes.get("values"), reader)
@@ -221,6 +230,15 @@ def parse(data: bytes, file: str) -> tuple[Parameter | None, list[ParameterError
         return None, reader.errors
     zh, en = reader.text(nodes, "zh"), reader.text(nodes, "en")
     return Parameter(identity, zh, en, unit, values, choices), []
+
+
+def _words(node: yaml.Node | None, reader: _Reader) -> dict[str, yaml.Node]:
+    if node is None:
+        return {}
+    if not isinstance(node, yaml.MappingNode) or not node.value:
+        reader.fault(node, "expected a mapping of words, each {zh, en}")
+        return {}
+    return reader.fields(node, {key.value for key, _ in node.value}, set())
 
 
 def _items(node: yaml.Node | None, reader: _Reader) -> Iterator[Any]:
@@ -247,7 +265,7 @@ def _since(item: yaml.Node) -> str:
 
 
 def _value(
-    node: yaml.Node, reader: _Reader, parameter: str, unit: str, choices: tuple[str, ...]
+    node: yaml.Node, reader: _Reader, parameter: str, unit: str, choices: Collection[str]
 ) -> Value | None:
     before = len(reader.errors)
     nodes = reader.fields(node, _VALUE_FIELDS, set())

@@ -22,6 +22,8 @@ from tongguan.policy.tariff import CONSUMPTION_CLASSES, VAT_CLASSES, TariffEditi
 
 REGIME = "import.regime"
 TIERS = (1, 2, 3, 4)
+TARIFF, POSITIVE_LIST = EDITIONS = ("tariff", "positive-list")
+"""What tables in force are called among the parameters."""
 
 
 class OutsideKnown(LookupError):  # noqa: N818 - the day lies outside, nothing went wrong
@@ -206,10 +208,16 @@ class Policy:
         return name, *positive_list.amended(rows, changes, name)
 
     def timeline(self) -> list[Value]:
-        """Every value of every parameter in order of its day; lists and tariffs among them."""
+        """Every value of every parameter in order of its day; lists and tariffs among them.
+
+        A list or tariff stands once, on the day from which it holds (``positive-list``,
+        ``tariff``); a line that an amendment changes is ``positive-list.<code8>``.
+        """
         values = [v for p in self.parameters.values() for v in p.values]
-        values += [_tariff_fact(edition) for edition in self.tariffs]
-        values += [_list_fact([listed]) for listed in self.positive_lists]
+        for name in EDITIONS:
+            facts = [self.edition_fact(name, day) for day in self.turns if day >= self.first]
+            values += {fact.text: fact for fact in reversed(facts) if fact}.values()
+        values += [_amendment_fact(a) for a in self.amendments]
         return sorted(values, key=lambda v: (v.since, v.parameter))
 
     def diff(self, before: date, after: date) -> list[Difference]:
@@ -223,7 +231,7 @@ class Policy:
 
     def _facts(self, law: Law) -> dict[str, Value]:
         facts = dict(law.values)
-        for name in ("tariff", "positive-list"):
+        for name in EDITIONS:
             fact = self.edition_fact(name, law.day)
             if fact is not None:
                 facts[name] = fact
@@ -231,7 +239,7 @@ class Policy:
 
     def edition_fact(self, name: str, day: date) -> Value | None:
         """The ``tariff`` or ``positive-list`` of a day as one dated fact; None without a list."""
-        if name == "tariff":
+        if name == TARIFF:
             return _tariff_fact(tariff.in_force(self.tariffs, day))
         listed = positive_list.in_force(self.positive_lists, day)
         return _list_fact(listed) if listed else None
@@ -245,15 +253,25 @@ def _one_list(frames: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _tariff_fact(edition: TariffEdition) -> Value:
-    return _fact("tariff", edition.name, edition.effective, "", confirmed=not edition.starter)
+    source = "; ".join(edition.frame["source"].drop_nulls().unique().sort().head(3))
+    fact = _fact(TARIFF, edition.name, edition.effective, "", not edition.starter)
+    return replace(fact, law=f"tariff {edition.name}", source=source)
 
 
 def _list_fact(listed: list[PositiveListEdition]) -> Value:
-    """The list that these editions make together, as one dated fact."""
-    laws = "; ".join(x.official.law for x in listed if x.official)
+    """The list that these editions make together, as one dated fact; confirmed if it is whole."""
+    ordered = sorted(listed, key=lambda x: x.name)
+    laws = "; ".join(x.official.law for x in ordered if x.official)
+    sources = "; ".join(dict.fromkeys(x.official.source for x in ordered if x.official))
     complete = all(x.complete for x in listed)
     since = max(x.effective for x in listed)
-    return _fact("positive-list", _list_name(listed), since, laws, confirmed=complete)
+    return replace(_fact(POSITIVE_LIST, _list_name(listed), since, laws, complete), source=sources)
+
+
+def _amendment_fact(a: Amendment) -> Value:
+    text = (f"listed: {a.remark}" if a.remark else "listed") if a.listed else "withdrawn"
+    fact = _fact(f"{POSITIVE_LIST}.{a.code8}", text, a.since, a.law, confirmed=False)
+    return replace(fact, source=a.source)
 
 
 def _list_name(listed: list[PositiveListEdition]) -> str:

@@ -218,7 +218,8 @@ def starter(tariff: pl.DataFrame) -> list[PositiveListEdition]:
     """What the project itself knows of each official version, all marked incomplete.
 
     Rows read in a reprint, and for the rest the eight-digit heads of the starter tariff's goods,
-    which retail import does trade: those are unconfirmed.
+    which retail import does trade: those are unconfirmed, and are taken to stand on the first list
+    where one adds to another.
     """
     with (FOLDER / "rows.csv").open(encoding="utf-8", newline="") as file:
         known = list(csv.DictReader(file))
@@ -232,7 +233,7 @@ def starter(tariff: pl.DataFrame) -> list[PositiveListEdition]:
             frame(version.name, [r for r in rows if (r["confirmed"] == "true") is sure], sure)
             for sure in (True, False)
         )
-        guessed = heads.join(named, on="code8", how="anti").to_dicts()
+        guessed = [] if version.adds_to else heads.join(named, on="code8", how="anti").to_dicts()
         both = pl.concat([named, frame(version.name, guessed, confirmed=False)]).sort("code8")
         lists.append(
             PositiveListEdition(version.name, version.effective, both, complete=False, starter=True)
