@@ -56,7 +56,9 @@ def rule_section(rule: codes.Rule) -> Iterator[str]:
     yield f"- Who acts: {', '.join(rule.who)}"
     yield f"- Receipt code: {code_text(rule)}"
     for variant, finer in rule.variants.items():
-        yield f"- Receipt code, {variant}: " + ", ".join(f"{k} `{c}`" for k, c in finer.items())
+        yield f"- Receipt code, where the field is {variant}: " + ", ".join(
+            f"{k} `{c}`" for k, c in finer.items()
+        )
     yield f"- Law: {rule.law}"
     yield ""
 

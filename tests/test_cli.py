@@ -158,7 +158,6 @@ def test_check_needs_no_database(call: Call, inbox: Callable[..., Path], tmp_pat
         ["clear", ".", "--at", "2022-06-01T12:00:00"],
         ["clear", ".", "--at", "noon"],
         ["clear", ".", "--signatures", "sometimes"],
-        ["clear", ".", "--signatures", "required"],
         ["clear", ".", "--registry", "ajar"],
         ["clear"],
         ["check", "/no/such/file"],

@@ -111,7 +111,9 @@ By = Annotated[
 ]
 Signatures = Annotated[
     clearance.Signatures,
-    typer.Option(help="required: refuse what is not signed; checked: remark on it; ignored."),
+    typer.Option(
+        help="required: refuse what is not signed; checked: verify what is; ignored: look at none."
+    ),
 ]
 Registry = Annotated[
     clearance.Registry,

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from tongguan import codes, policy
+from tongguan import codes, messages, policy
 from tongguan.clearance.explain import Compared, Explanation
 from tongguan.clearance.settings import ZONE
 from tongguan.policy import samples, words
@@ -426,3 +426,45 @@ def keys(rows: Sequence[dict[str, Any]]) -> Table:
             *(row["expires"] or "no end", state),
         )
     return made
+
+
+def certificates(rows: Sequence[dict[str, Any]]) -> Table:
+    made = table("company", "serial", "kind", "from", "to", "filed by", "state")
+    for row in rows:
+        since, until = (row[name][:10] for name in ("valid_from", "valid_to"))
+        revoked = f"✕ revoked {row['revoked_at']}: {row['revoked_because']}"
+        state = Text(revoked, style="red") if row["revoked_at"] else Text("● held")
+        made.add_row(
+            *(row["company"], row["serial"], row["algorithm"], since, until, row["filed_by"]), state
+        )
+    return made
+
+
+def diagnosis(found: messages.Diagnosis) -> Group:
+    facts = found.facts()
+    head = table("", "")
+    names = ("verdict", "algorithm", "digest_algorithm", "serial", "canonical_bytes")
+    for name in (*names, "digest_sent", "digest_computed", "digest_of_sender"):
+        if facts[name] is not None:
+            head.add_row(name.replace("_", " "), str(facts[name]))
+    parts: list[RenderableType] = [head]
+    if found.findings:
+        told = table("field", "expected", "actual", "severity", title="Findings")
+        for one in found.findings:
+            told.add_row(one.field, one.expected, one.actual, one.severity)
+        parts.append(told)
+    if found.first_difference is not None:
+        where = found.first_difference
+        pair = table("form", "text", title=f"{where.of}: first difference at byte {where.offset}")
+        pair.add_row("ours", _marked(where.ours, where.mark))
+        pair.add_row("yours", _marked(where.theirs, where.mark))
+        parts.append(pair)
+    parts += [Text(f"{hint.text.zh} {hint.text.en}") for hint in found.hints]
+    return Group(*parts)
+
+
+def _marked(text: str, mark: int) -> Text:
+    """The text with the character at which it differs marked."""
+    shown = Text(text[:mark])
+    shown.append(text[mark : mark + 1] or "∎", style="bold red")
+    return shown.append(text[mark + 1 :])

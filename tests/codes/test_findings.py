@@ -127,7 +127,7 @@ def test_code_of_a_rule(name: str, kind: str, code: str) -> None:
 def test_a_finer_code_is_taken_where_there_is_one() -> None:
     signature = codes.rule("message.signature")
     assert signature.code("inventory") == "-621029"
-    assert signature.code("inventory", "digest") == "-621028"
+    assert signature.code("inventory", "ds:DigestValue") == "-621028"
     assert signature.code("return", "digest") == signature.code("return") == "-625208"
 
 

@@ -233,7 +233,7 @@ def test_signature_counts_only_at_the_end(order: bytes) -> None:
     signed = messages.parse(order.replace(end, signature + end))
     assert signed.signed
     assert signed.findings == []
-    _refused(order.replace(b"<ceb:BaseTransfer>", signature + b"<ceb:BaseTransfer>"), "elements")
+    _refused(order.replace(b"<ceb:BaseTransfer>", signature + b"<ceb:BaseTransfer>"), "last child")
 
 
 def test_a_missing_signature_is_no_matter_of_format(documents: Documents, written: Written) -> None:

@@ -6,18 +6,20 @@ the buyers' year is empty.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import polars as pl
 
 from tongguan import messages, policy
-from tongguan.clearance import dossier, steps
+from tongguan.clearance import dossier, signatures, steps
 from tongguan.clearance import findings as f
 from tongguan.clearance.accept import accept
 from tongguan.clearance.decide import Standing, decide
 from tongguan.clearance.intake import Batch, Desk, Incoming, Source, prepare, read
 from tongguan.clearance.kinds import KINDS
 from tongguan.clearance.rounds import MET
+from tongguan.clearance.settings import Signatures
 
 IN_MEMORY = Desk(
     known=lambda digests: set(),
@@ -58,11 +60,20 @@ class Examined:
 
 
 def examine(
-    found: Sequence[Source], law: policy.Law, limits: messages.Limits | None = None
+    found: Sequence[Source],
+    law: policy.Law,
+    limits: messages.Limits | None = None,
+    mode: Signatures = "checked",
+    at: datetime | None = None,
 ) -> Examined:
-    """All findings of the documents in these files, alone and as dossiers."""
+    """All findings of the documents in these files, alone and as dossiers.
+
+    Signatures are verified, their certificates held to the time ``at`` if one is given. Whose they
+    are is known to a registry only.
+    """
     limits = limits or messages.Limits()
-    batch = prepare(read(found, limits), IN_MEMORY, limits)
+    batch = prepare(read(found, limits), IN_MEMORY, limits, mode)
+    whole = _about_messages(batch.incoming, mode, at)
     documents = batch.documents
     declared = documents.filter(pl.col("valid") & (pl.col("app_status") == steps.DECLARED))
     taken = accept(declared, pl.DataFrame(schema=MET))
@@ -84,11 +95,13 @@ def examine(
         files=len(found),
         documents=documents.height,
         dossiers=0 if complete is None else complete.dossiers.heads.height,
-        findings=_placed(batch, documents, f.together(parts)),
+        findings=_placed(batch, documents, f.together(parts), whole),
     )
 
 
-def _placed(batch: Batch, documents: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
+def _placed(
+    batch: Batch, documents: pl.DataFrame, findings: pl.DataFrame, whole: pl.DataFrame
+) -> pl.DataFrame:
     """Findings with their file, place and key, those about whole messages first."""
     names = pl.DataFrame(
         {"file": [message.name for message in batch.incoming]}, schema={"file": pl.String}
@@ -97,12 +110,18 @@ def _placed(batch: Batch, documents: pl.DataFrame, findings: pl.DataFrame) -> pl
         names.with_columns(pl.col("message").cast(pl.Int64)), on="message"
     )
     about = findings.join(places, on="case", how="left", maintain_order="left")
-    whole = _about_messages(batch.incoming)
     shown = ["file", "position", "key", *f.SCHEMA]
     return f.with_codes(pl.concat([whole.select(shown), about.select(shown)]))
 
 
-def _about_messages(incoming: Sequence[Incoming]) -> pl.DataFrame:
+def _asked(message: Incoming, mode: Signatures) -> bool:
+    """A message may be checked before it is signed: that it is not is said where it must be."""
+    return message.parsed.signed or mode == "required"
+
+
+def _about_messages(
+    incoming: Sequence[Incoming], mode: Signatures, at: datetime | None
+) -> pl.DataFrame:
     rows = [
         {
             "file": message.name,
@@ -115,7 +134,11 @@ def _about_messages(incoming: Sequence[Incoming]) -> pl.DataFrame:
             "law": found.law,
         }
         for message in incoming
-        for found in message.parsed.findings
+        for found in (
+            *message.parsed.findings,
+            *(signatures.about(message, mode) if _asked(message, mode) else ()),
+            *(() if at is None else signatures.in_time(message, at)),
+        )
         if found.position is None
     ]
     schema: dict[str, Any] = {"file": pl.String, "position": pl.Int64, "key": pl.String, **f.SCHEMA}

@@ -2,8 +2,8 @@
 
 Columns: ``case`` (whatever index the stage works on), ``rule``, ``severity`` (error | warning),
 ``document`` (kind), ``field``, ``gnum``, ``expected``, ``actual``, ``law``. Personal values come
-in masked. The receipt code is not a column here: it follows from rule and kind
-(``codes.rule(rule).code(kind)``) and is added once, when findings are recorded.
+in masked. The receipt code is not a column here: it follows from rule, kind and field
+(``codes.rule(rule).code(kind, field)``) and is added once, when findings are recorded.
 """
 
 from collections.abc import Iterable
@@ -49,20 +49,21 @@ def together(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 
 def with_codes(findings: pl.DataFrame) -> pl.DataFrame:
-    """Add ``code``: the official receipt code of the rule for that kind, else the rule id.
+    """Add ``code``: the receipt code of the rule for that kind and field, else the rule id.
 
     A finding that names no paragraph of its own gets that of its rule.
     """
-    pairs = findings.select("rule", "document").unique()
-    kinds = pairs.with_columns(pl.col("document").replace(MESSAGE, "order"))
-    table = pairs.with_columns(
+    on = ["rule", "document", "field"]
+    cases = findings.select(on).unique()
+    kinds = cases.with_columns(pl.col("document").replace(MESSAGE, "order"))
+    table = cases.with_columns(
         code=pl.Series(
-            [codes.rule(rule).code(kind) for rule, kind in kinds.iter_rows()],
+            [codes.rule(rule).code(kind, field) for rule, kind, field in kinds.iter_rows()],
             dtype=pl.String,
         ),
-        rule_law=pl.Series([codes.rule(rule).law for rule in pairs["rule"]], dtype=pl.String),
+        rule_law=pl.Series([codes.rule(rule).law for rule in cases["rule"]], dtype=pl.String),
     )
-    coded = findings.join(table, on=["rule", "document"], how="left", maintain_order="left")
+    coded = findings.join(table, on=on, how="left", maintain_order="left", nulls_equal=True)
     return coded.with_columns(law=pl.coalesce("law", "rule_law")).drop("rule_law")
 
 

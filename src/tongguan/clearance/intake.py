@@ -23,6 +23,7 @@ from tongguan import codes, messages, store
 from tongguan.clearance import findings as f
 from tongguan.clearance.kinds import BY_MESSAGE, Kind
 from tongguan.clearance.rules import list_line_total, order_total
+from tongguan.clearance.settings import Signatures
 from tongguan.sharing import leaves
 
 BATCH_BYTES = 32 << 20
@@ -51,8 +52,9 @@ class Incoming:
     """One message as it came, and its parse.
 
     original: the bytes, kept only where a CEB900 must quote them. sealed: the bytes, compressed
-    (zstd) and encrypted. leaf: its leaf hash in the evidence log. sender: who handed in a message
-    that was refused, where that is known.
+    (zstd) and encrypted. leaf: its leaf hash in the evidence log. signature: what became of it;
+    None where there is none, or it is ignored. sender: who handed in a message that was refused,
+    where that is known.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Incoming:
     original: bytes | None
     sealed: bytes
     leaf: bytes
+    signature: messages.Verified | None = None
     sender: str | None = None
 
     @property
@@ -105,7 +108,8 @@ class Desk:
 
     known: which of these message digests came before. seal: bytes encrypted. digest: the keyed
     hashes of a column. secret: of a message digest, what blinds the parts of that message. ids: so
-    many new document ids. pre_numbers: so many new preNo.
+    many new document ids. pre_numbers: so many new preNo. certificate: the one (DER) that a company
+    has filed under a serial number.
     """
 
     known: Callable[[list[str]], set[str]]
@@ -114,6 +118,7 @@ class Desk:
     secret: Callable[[str], bytes]
     ids: Callable[[int], list[int]]
     pre_numbers: Callable[[int], list[str]]
+    certificate: Callable[[str, str], bytes | None] = lambda company, serial: None
 
 
 DOCUMENTS: dict[str, Any] = {
@@ -183,6 +188,7 @@ def prepared(
     found: Sequence[Source],
     desk: Desk,
     limits: messages.Limits,
+    signatures: Signatures = "checked",
 ) -> Iterator[Batch]:
     """Prepare batches ahead of the one being recorded, in order, at most BATCHES_AHEAD."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake") as pool:
@@ -195,7 +201,7 @@ def prepared(
             room.acquire()
             if stopped.is_set():
                 raise RuntimeError("intake was stopped")
-            return prepare(read(cut, limits), desk, limits)
+            return prepare(read(cut, limits), desk, limits, signatures)
 
         for cut in cuts:
             ahead.put(pool.submit(work, cut))
@@ -221,8 +227,11 @@ def prepare(
     files: Iterable[tuple[str, bytes]],
     desk: Desk,
     limits: messages.Limits,
+    signatures: Signatures = "checked",
 ) -> Batch:
-    """Parse, check and seal one batch of messages; those met before are set aside by digest."""
+    """Parse, verify, check and seal one batch of messages; those met before are set aside by
+    digest.
+    """
     named = [(name, hashlib.sha256(data).hexdigest(), data) for name, data in files]
     seen = desk.known([digest for _, digest, _ in named])
     incoming: list[Incoming] = []
@@ -232,13 +241,14 @@ def prepare(
             repeated.append((name, digest))
             continue
         seen.add(digest)
-        parsed = messages.parse(data, limits)
+        parsed = messages.parse(data, limits, signed_form=signatures != "ignored")
+        signature = _verified(parsed, desk)
         if not parsed.refused and parsed.type not in BY_MESSAGE:
             _refuse_type(parsed)
         sealed = desk.seal(pa.compress(data, codec="zstd", asbytes=True))
         original = data if parsed.refused else None
         leaf = _leaf(data, digest, parsed, desk)
-        incoming.append(Incoming(name, digest, parsed, original, sealed, leaf))
+        incoming.append(Incoming(name, digest, parsed, original, sealed, leaf, signature))
     return _checked(incoming, repeated, desk)
 
 
@@ -247,6 +257,15 @@ def _leaf(data: bytes, digest: str, parsed: messages.Parsed, desk: Desk) -> byte
     parts = leaves.message_parts(data, bytes.fromhex(digest), parsed)
     parsed.inner = None
     return leaves.message_leaf(leaves.blinded(parts, desk.secret(digest)))
+
+
+def _verified(parsed: messages.Parsed, desk: Desk) -> messages.Verified | None:
+    """Verify the signature of a message, and let go of its canonical form."""
+    form, parsed.form = parsed.form, None
+    if form is None:
+        return None
+    company = parsed.transfer.get("copCode") or ""
+    return messages.verify(form, parsed.kind, lambda serial: desk.certificate(company, serial))
 
 
 def _refuse_type(parsed: messages.Parsed) -> None:

@@ -14,7 +14,17 @@ import polars as pl
 import psycopg
 
 from tongguan import store
-from tongguan.clearance import arrivals, parties, receipts, returns, steps, taxing, texts, writing
+from tongguan.clearance import (
+    arrivals,
+    parties,
+    receipts,
+    returns,
+    signatures,
+    steps,
+    taxing,
+    texts,
+    writing,
+)
 from tongguan.clearance import findings as f
 from tongguan.clearance.dossier import LIFE, ready_lists
 from tongguan.clearance.intake import DOCUMENTS, POSITIONS, Batch, Body
@@ -41,14 +51,18 @@ def record(conn: psycopg.Connection, batch: Batch, settings: Settings, seal: Sea
     """Record a prepared batch in the transaction that is open on ``conn``."""
     batch = without_known(conn, batch)
     message_ids = store.numbers(conn, "message_id", len(batch.incoming))
-    documents = _of_messages(batch.documents, message_ids)
     bodies = batch.bodies
+    signed = signatures.judge(conn, batch.incoming, settings)
+    unsigned = signatures.refusals(batch.documents, signed)
+    documents = signatures.standing(_of_messages(batch.documents, message_ids), unsigned)
     with _Scribe(conn, batch, message_ids, documents, settings) as scribe:
         writing.write_messages(conn, batch.incoming, message_ids, scribe.batch_id)
         leaves = [message.leaf for message in batch.incoming]
         evidence.append(conn, scribe.batch_id, evidence.MESSAGE, message_ids, leaves)
-        writing.write_message_findings(conn, batch.incoming, message_ids, settings)
-        form = _form_findings(conn, batch, documents, bodies, settings)
+        writing.write_message_findings(
+            conn, batch.incoming, message_ids, signatures.remarks(signed)
+        )
+        form = f.together([unsigned, _form_findings(conn, batch, documents, bodies, settings)])
         faulty = f.faulty(form)
         good = documents.filter("valid").join(
             faulty, left_on="doc", right_on="case", how="anti", maintain_order="left"

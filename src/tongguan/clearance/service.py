@@ -15,7 +15,7 @@ from tongguan.clearance import lawbook, models, receipts, writing
 from tongguan.clearance.intake import Desk, Source, prepared
 from tongguan.clearance.record import record, sweep
 from tongguan.clearance.settings import Arrivals, Registry, Settings, Signatures
-from tongguan.sharing import evidence, keys, registry
+from tongguan.sharing import certificates, evidence, keys, registry
 from tongguan.sharing.heads import Signer
 
 
@@ -43,6 +43,7 @@ def prepare_database(database: store.Database) -> None:
         store.migrate(conn, "sharing", registry.STEPS)
         store.migrate(conn, "keys", keys.STEPS)
         store.migrate(conn, "evidence", evidence.STEPS)
+        store.migrate(conn, certificates.ROOM, certificates.STEPS)
         store.migrate(conn, "finance", finance.STEPS)
         store.migrate(conn, "clearance", models.steps())
         conn.commit()
@@ -88,7 +89,12 @@ def desk(conn: psycopg.Connection, vault: store.Vault, under: Settings) -> Desk:
     def ids(count: int) -> list[int]:
         return store.numbers(conn, "document_id", count)
 
-    return Desk(known, vault.seal, digest, partial(leaf_secret, vault), ids, pre_numbers)
+    def certificate(company: str, serial: str) -> bytes | None:
+        return certificates.named(conn, company, serial)
+
+    return Desk(
+        known, vault.seal, digest, partial(leaf_secret, vault), ids, pre_numbers, certificate
+    )
 
 
 def clear(
@@ -118,7 +124,8 @@ def clear(
         if receipts_folder is not None and owed:
             post.send(_receipts(reader, vault, "= ANY(%s)", owed), again=True)
         at_desk = desk(reader, vault, decided_under)
-        for batch in prepared(found, at_desk, limits or messages.Limits()):
+        limits, mode = limits or messages.Limits(), decided_under.signatures
+        for batch in prepared(found, at_desk, limits, mode):
             work = partial(record, batch=batch, settings=decided_under, seal=vault.seal)
             done = store.transact(database, work, attempts=ATTEMPTS)
             sign_head(database, signer, decided_under)

@@ -15,7 +15,7 @@ from tongguan.clearance import findings as f
 from tongguan.clearance import steps
 from tongguan.clearance.decide import Decisions, Standing
 from tongguan.clearance.intake import Body, Incoming, stored_rows
-from tongguan.clearance.kinds import BY_MESSAGE, KINDS
+from tongguan.clearance.kinds import KINDS
 from tongguan.clearance.models import head_table, line_table
 from tongguan.clearance.settings import Settings
 from tongguan.codes import Finding
@@ -311,11 +311,14 @@ FINDING_COLUMNS = (
 
 
 def write_message_findings(
-    conn: psycopg.Connection, incoming: Sequence[Incoming], ids: list[int], settings: Settings
+    conn: psycopg.Connection,
+    incoming: Sequence[Incoming],
+    ids: list[int],
+    remarks: Sequence[Sequence[Finding]],
 ) -> None:
-    """Findings about whole messages: what is wrong with their form, or with their signature."""
+    """Findings about whole messages: what is wrong with their form; and remarks on each."""
     rows = []
-    for message, message_id in zip(incoming, ids, strict=True):
+    for message, message_id, more in zip(incoming, ids, remarks, strict=True):
         about = [found for found in message.parsed.findings if found.position is None]
         rows += [
             {
@@ -329,7 +332,7 @@ def write_message_findings(
                 "actual": found.actual,
                 "law": found.law,
             }
-            for found in (*about, *signature_findings(message, settings))
+            for found in (*about, *more)
         ]
     if rows:
         schema: dict[str, Any] = {
@@ -344,28 +347,6 @@ def write_message_findings(
 def expect(rows: int, expected: int) -> None:
     if rows != expected:
         raise Conflict(f"{expected - rows} of {expected} rows were changed by another worker")
-
-
-def signature_findings(message: Incoming, settings: Settings) -> list[Finding]:
-    """message.signature, as far as this version goes: it says which messages carry none.
-
-    Signatures that are there are not verified yet; a message that carries one says so.
-    """
-    if settings.signatures == "ignored" or message.parsed.refused:
-        return []
-    signed = message.parsed.signed
-    kind = BY_MESSAGE[message.parsed.type].name if message.parsed.type in BY_MESSAGE else "order"
-    return [
-        Finding(
-            rule="message.signature",
-            severity="warning",
-            document=kind,
-            field="ds:Signature",
-            expected="a signature that verifies",
-            actual="a signature, not verified by this version" if signed else "no signature",
-            law="CEB specification 202205 §6",
-        )
-    ]
 
 
 def receivers(

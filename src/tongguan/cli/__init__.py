@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tongguan import __version__, console, policy, store
 from tongguan.cli import (  # noqa: F401 - they add their verbs
+    certificates,
     clearing,
     companies,
     keys,

@@ -47,8 +47,6 @@ def clear(
     database: DatabaseUrl = None,
 ) -> None:
     """Clear messages: parse, match, decide, release, answer."""
-    if signatures == "required":
-        raise typer.BadParameter("this version cannot verify signatures: use checked or ignored")
     found = clearance.sources(paths)
     with opened(database) as base:
         vault = store.Vault.open(store.home_folder())
@@ -76,10 +74,13 @@ def progress_bar(total: int) -> Iterator[clearance.Progress]:
 
 
 @app.command()
-def check(paths: Paths, at: At = None, json_file: Json = None) -> None:
+def check(
+    paths: Paths, at: At = None, signatures: Signatures = "checked", json_file: Json = None
+) -> None:
     """Every finding in messages or dossiers, without a database."""
-    law = policy.load().on(now_or(at).astimezone(ZONE).date())
-    found = clearance.examine(clearance.sources(paths), law)
+    now = now_or(at)
+    law = policy.load().on(now.astimezone(ZONE).date())
+    found = clearance.examine(clearance.sources(paths), law, mode=signatures, at=now)
     if json_file is not None:
         write_json(found.facts(), json_file)
     elif found.findings.height:

@@ -83,8 +83,8 @@ class Rule:
     def code(self, kind: str, variant: str | None = None) -> str:
         """The receipt code for a document of that kind; the rule's id where no code is known.
 
-        ``variant`` picks a finer code where the standard has one (``message.signature``: digest,
-        empty).
+        ``variant``: the field of the finding, which picks a finer code where the standard has one
+        (``message.signature``: ds:DigestValue).
         """
         finer = self.variants.get(variant, {}) if variant else {}
         return finer.get(kind) or self.codes.get(kind, self.id)

@@ -16,7 +16,6 @@ from lxml import etree
 from tongguan import codes
 from tongguan.codes import Finding
 from tongguan.messages.catalogue import (
-    SIGNATURE_NAMESPACE,
     Field,
     MessageType,
     Node,
@@ -27,6 +26,7 @@ from tongguan.messages.catalogue import (
 )
 from tongguan.messages.columns import Columns, first, local_name, shape_of, short
 from tongguan.messages.parsed import Limits, Parsed
+from tongguan.messages.signature import SIGNATURE_TAG, Problem, take
 
 _DEFAULT = Limits()
 
@@ -37,20 +37,29 @@ class _Refused(Exception):  # noqa: N818 - it never leaves this file
         self.expected, self.actual, self.element = expected, actual, element
 
 
-def parse(data: bytes, limits: Limits = _DEFAULT, edition: str = "202205") -> Parsed:
+def parse(
+    data: bytes,
+    limits: Limits = _DEFAULT,
+    edition: str = "202205",
+    *,
+    signed_form: bool = False,
+) -> Parsed:
     """Read one message, plain or in a DxpMsg. Never raises on bad input; see :class:`Parsed`.
 
+    ``signed_form``: also take from a signed message what :func:`verify` needs.
     Raises UnknownType only for an edition that does not exist.
     """
     parsed = Parsed(bytes=len(data), edition=edition)
     message_type("CEB311", edition)
     try:
-        root = _tree(data, limits)
-        if root.tag == f"{{{namespaces()['dxp']}}}DxpMsg":
+        root = tree(data, limits)
+        if _is_envelope(root):
             parsed.envelope, data = _unwrap(root, edition, limits)
             parsed.inner = data
-            root = _tree(data, limits)
-        _read(parsed, root, edition, limits)
+            root = tree(data, limits)
+        _read(parsed, root, edition, limits, signed_form=signed_form)
+        if parsed.form is not None and has_instructions(data):
+            parsed.form.problems.append(NO_INSTRUCTION)
     except _Refused as refused:
         _refuse(parsed, [refused])
     return parsed
@@ -58,8 +67,8 @@ def parse(data: bytes, limits: Limits = _DEFAULT, edition: str = "202205") -> Pa
 
 def _refuse(parsed: Parsed, reasons: Iterable[_Refused]) -> None:
     parsed.refused = True
-    parsed.heads, parsed.lines = {}, {}
-    kind = message_type(parsed.type).kind if parsed.type else "message"
+    parsed.heads, parsed.lines, parsed.form = {}, {}, None
+    kind = parsed.kind
     parsed.findings = [
         Finding(
             rule="message.format",
@@ -88,23 +97,48 @@ def _parser() -> etree.XMLParser:
     """This thread's parser: libxml2 parsers cannot be used by two threads at once."""
     parser: etree.XMLParser | None = getattr(_local, "parser", None)
     if parser is None:
-        parser = _local.parser = etree.XMLParser(
-            encoding="utf-8",
-            resolve_entities=False,
-            no_network=True,
-            load_dtd=False,
-            dtd_validation=False,
-            attribute_defaults=False,
-            huge_tree=False,
-            recover=False,
-            remove_comments=True,
-            remove_pis=True,
-            collect_ids=False,
-        )
+        parser = _local.parser = new_parser()
     return parser
 
 
-def _tree(data: bytes, limits: Limits) -> etree._Element:
+def new_parser(*, instructions: bool = False, comments: bool = False) -> etree.XMLParser:
+    """A parser that executes nothing and fetches nothing; it drops what it is not told to keep."""
+    return etree.XMLParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        attribute_defaults=False,
+        huge_tree=False,
+        recover=False,
+        remove_comments=not comments,
+        remove_pis=not instructions,
+        collect_ids=False,
+    )
+
+
+def has_instructions(data: bytes) -> bool:
+    """Whether a well-formed message holds processing instructions, which ours drops.
+
+    Canonical XML keeps them: they would be signed, and make no difference to any value.
+    """
+    if data.find(b"<?", len(b"\xef\xbb\xbf<?")) < 0:
+        return False
+    root = etree.fromstring(_utf8(data), new_parser(instructions=True))
+    beside = (*root.itersiblings(), *root.itersiblings(preceding=True))
+    return any(item.tag is etree.PI for item in (*beside, *root.iter(etree.PI)))
+
+
+NO_INSTRUCTION = Problem(
+    "ds:Reference",
+    "no processing instruction in what is signed",
+    "one: it is part of the canonical form and of no value",
+)
+
+
+def tree(data: bytes, limits: Limits) -> etree._Element:
+    """The root of a message, without comments and processing instructions."""
     if len(data) > limits.bytes:
         raise _Refused(f"a message of at most {limits.bytes} bytes", f"{len(data)} bytes")
     text = _utf8(data)
@@ -167,6 +201,21 @@ def _no_doctype(text: bytes) -> None:
 # --- envelope ---
 
 
+def _is_envelope(root: etree._Element) -> bool:
+    return bool(root.tag == f"{{{namespaces()['dxp']}}}DxpMsg")
+
+
+def message_bytes(data: bytes, limits: Limits = _DEFAULT) -> bytes:
+    """The text of a message in UTF-8, out of the envelope it may be in; of no message, nothing."""
+    try:
+        root = tree(data, limits)
+        if _is_envelope(root):
+            _, data = _unwrap(root, "202205", limits)
+        return _utf8(data)
+    except _Refused:
+        return b""
+
+
 def _unwrap(root: etree._Element, edition: str, limits: Limits) -> tuple[dict[str, Any], bytes]:
     kind = message_type("DxpMsg", edition)
     values = _values(root, kind.tree, kind.namespace, limits)
@@ -205,7 +254,9 @@ def _values(element: etree._Element, node: Node, space: str, limits: Limits) -> 
 # --- message ---
 
 
-def _read(parsed: Parsed, root: etree._Element, edition: str, limits: Limits) -> None:
+def _read(
+    parsed: Parsed, root: etree._Element, edition: str, limits: Limits, *, signed_form: bool
+) -> None:
     name = etree.QName(root)
     parsed.root, parsed.prefix = name.localname, root.prefix
     kind = _recognise(name.namespace, name.localname, edition)
@@ -220,6 +271,9 @@ def _read(parsed: Parsed, root: etree._Element, edition: str, limits: Limits) ->
     if reasons:
         _refuse(parsed, reasons)
         return
+    if signed_form and parsed.signed:
+        # Before the columns: reading them moves the blocks, which may cost namespaces.
+        parsed.form = take(root, rest[-1])
     Columns(parsed, kind, root, limits).read(documents, rest)
 
 
@@ -281,14 +335,17 @@ def _frame(parsed: Parsed, rest: list[etree._Element], kind: MessageType) -> lis
     The signature must be last; whether there must be one is a matter of the signatures mode.
     """
     reasons: list[_Refused] = []
-    signature = f"{{{SIGNATURE_NAMESPACE}}}Signature"
-    if rest and kind.signature != "none" and rest[-1].tag == signature:
+    if rest and kind.signature != "none" and rest[-1].tag == SIGNATURE_TAG:
         parsed.signed = True
         rest = rest[:-1]
     tags = {f"{{{kind.namespace}}}{node.name}": node for node in kind.blocks}
     last, counts = -1, dict.fromkeys(tags, 0)
     order = list(tags)
     for element in rest:
+        if element.tag == SIGNATURE_TAG and kind.signature != "none":
+            expected = "one Signature, as the last child of the root"
+            reasons.append(_Refused(expected, "one at another place", "ds:Signature"))
+            continue
         if element.tag not in tags:
             reasons.append(_Refused("the elements of the standard", local_name(element)))
             continue

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tongguan.codes import Finding
+from tongguan.messages.catalogue import message_type
+from tongguan.messages.signature import SignedForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Parsed:
     A mandatory element that is absent or empty is a finding of :func:`check.check`, not of this.
     ``root`` is the local name of the root; ``envelope`` the values of the DxpMsg it came in,
     ``inner`` the bytes of the message inside it; ``prefix`` the namespace prefix it used.
+    ``signed``: it carries a Signature, in its place; ``form`` what that says and is about, if it
+    was asked for.
     """
 
     bytes: int
@@ -53,5 +57,11 @@ class Parsed:
     subscribes: list[dict[str, str | None]] = field(default_factory=list)
     extend: dict[str, str | None] | None = None
     signed: bool = False
+    form: SignedForm | None = None
     refused: bool = False
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """The kind of its documents (order …); message where it is of no known type."""
+        return message_type(self.type).kind if self.type else "message"
