@@ -397,7 +397,7 @@ def _roles(row: dict[str, Any]) -> str:
 
 def company(facts: dict[str, Any]) -> Group:
     head = table("company", facts["code"])
-    for name in ("name", "credit_code", "zone"):
+    for name in ("name", "credit_code", "zone", "dxp_id"):
         if facts[name]:
             head.add_row(name.replace("_", " "), facts[name])
     head.add_row("roles", _roles(facts))
@@ -413,6 +413,20 @@ def company(facts: dict[str, Any]) -> Group:
         )
         said.add_row(row["at"], row["what"], row["by"], told)
     return Group(head, *([held] if facts["mandates"] else []), said)
+
+
+def subscriptions(rows: Sequence[dict[str, Any]]) -> Table:
+    made = table(
+        "whose receipts", "who is told", "at", "content", "messages", "first", "last", "ended",
+        right=["messages"],
+    )  # fmt: skip
+    for row in rows:
+        told = row["subscriber"] or Text("nobody filed", style="yellow")
+        made.add_row(
+            *(row["publisher"], told, row["address"], row["content"], f"{row['messages']:,}"),
+            *(row["first"], row["last"], f"{row['ended']:,}"),
+        )
+    return made
 
 
 def keys(rows: Sequence[dict[str, Any]]) -> Table:

@@ -409,7 +409,8 @@ def message(*papers: Paper, **attributes: Any) -> bytes:
     transfer = {"copCode": code, "copName": name, "dxpMode": "DXP", "dxpId": f"DXPENT{code}"}
     fragments = messages.render(type_, heads, lines).to_list()
     guid = attributes.pop("guid", None) or str(uuid.uuid4()).upper()
-    return messages.message(type_, fragments, guid, transfer=transfer | attributes)
+    told = attributes.pop("subscribes", ())
+    return messages.message(type_, fragments, guid, transfer=transfer | attributes, subscribes=told)
 
 
 def packed(papers: Iterable[Paper | bytes]) -> list[bytes]:

@@ -19,6 +19,7 @@ IDS = [
     "message.absent",
     "party.unknown",
     "party.mandate",
+    "receipt.subscriber",
     "order.total",
     "list.line-total",
     "match.order-missing",

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tongguan import store
-from tongguan.sharing import keys, registry
+from tongguan.sharing import keys, registry, subscriptions
 
 
 @pytest.fixture
@@ -14,5 +14,6 @@ def conn(database: store.Database) -> Iterator[psycopg.Connection]:
     with database.connect() as connection:
         store.migrate(connection, "sharing", registry.STEPS)
         store.migrate(connection, "keys", keys.STEPS)
+        store.migrate(connection, "subscriptions", subscriptions.STEPS)
         connection.commit()
         yield connection

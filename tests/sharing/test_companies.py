@@ -30,6 +30,7 @@ def test_a_filed_company_is_shown_by_either_code_with_who_said_it_and_when(
         "name": "甲公司",
         "credit_code": CREDIT,
         "zone": "001",
+        "dxp_id": None,
         "roles": ["declarant", "seller"],
         "provisional": [],
         "mandates": [],
@@ -175,3 +176,13 @@ def test_filing_is_one_transaction(database: store.Database, conn: psycopg.Conne
     conn.commit()
     with database.connect() as other:
         assert len(companies.listed(other)) == 1
+
+
+def test_an_address_belongs_to_one_company(conn: psycopg.Connection) -> None:
+    file(conn, dxp_id="DXPENT0000000001")
+    file(conn, dxp_id="DXPENT0000000001")
+    with pytest.raises(Refused, match="dxp-id: expected an address that is nobody else's"):
+        file(conn, OTHER, dxp_id="DXPENT0000000001")
+    with pytest.raises(Refused, match="1 to 30 characters"):
+        file(conn, OTHER, dxp_id="DXP ENT")
+    assert companies.listed(conn)[0]["dxp_id"] == "DXPENT0000000001"

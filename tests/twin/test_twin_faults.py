@@ -17,6 +17,7 @@ ELSEWHERE = {
     "message.signature",
     "party.unknown",
     "party.mandate",
+    "receipt.subscriber",
     "goods.list-incomplete",
     "guarantee.insufficient",
     "risk.selected",

@@ -104,11 +104,17 @@ def gather(
     numbers_of: pl.DataFrame,
     receivers: pl.DataFrame,
     bodies: Mapping[str, Body],
+    also: pl.DataFrame,
 ) -> Told:
     """Bring together what receipts tell. numbers_of: id, pre_no, invt_no. receivers: message_id,
-    receiver, company. bodies: of documents of this batch; those of stored ones are read.
+    receiver, company. bodies: of documents of this batch; those of stored ones are read. also:
+    subscribed.ALSO.
     """
-    told = events.join(receivers, on="message_id", how="left", maintain_order="left").join(
+    told = events.join(receivers, on="message_id", how="left", maintain_order="left")
+    if also.height:
+        more = events.join(also, on="document_id", maintain_order="left")
+        told = pl.concat([told, more.select(told.columns)])
+    told = told.join(
         numbers_of, left_on="document_id", right_on="id", how="left", maintain_order="left"
     )
     returns = {}

@@ -21,6 +21,7 @@ from tongguan.clearance import (
     returns,
     signatures,
     steps,
+    subscribed,
     taxing,
     texts,
     writing,
@@ -32,7 +33,7 @@ from tongguan.clearance.round import Round
 from tongguan.clearance.rounds import decide_lists, expired, reuse_ms, rounds, run
 from tongguan.clearance.settings import Settings
 from tongguan.clearance.steps import DECLARED, DRAFT, SAVED
-from tongguan.sharing import evidence, registry
+from tongguan.sharing import evidence, registry, subscriptions
 
 Seal = Callable[[bytes], bytes]
 
@@ -62,6 +63,8 @@ def record(conn: psycopg.Connection, batch: Batch, settings: Settings, seal: Sea
         writing.write_message_findings(
             conn, batch.incoming, message_ids, signatures.remarks(signed)
         )
+        words = subscribed.said(batch.incoming, message_ids)
+        subscriptions.keep(conn, words, settings.at_ms)
         form = f.together([unsigned, _form_findings(conn, batch, documents, bodies, settings)])
         faulty = f.faulty(form)
         good = documents.filter("valid").join(
@@ -69,6 +72,9 @@ def record(conn: psycopg.Connection, batch: Batch, settings: Settings, seal: Sea
         )
         bad = documents.join(good.select("doc"), on="doc", how="anti", maintain_order="left")
         writing.write_bodies(conn, bodies, good)
+        subscriptions.meet(conn, subscribed.named_together(bodies, good), settings.at_ms)
+        unheard = subscribed.receipt_subscriber(conn, words, documents, bodies, settings.day)
+        form = f.together([form, unheard])
         scribe.write(_turned_away(bad, form, settings))
         scribe.write(_kept(good, settings))
         for fresh, met in rounds(conn, good.filter(pl.col("app_status") == DECLARED), settings):
@@ -180,7 +186,9 @@ class _Scribe:
         )
         ids = events["document_id"].unique()
         numbered = writing.numbers_of(conn, ids, self._documents, invt)
-        told = receipts.gather(conn, events, numbered, receivers, self._batch.bodies)
+        bodies = self._batch.bodies
+        also = subscribed.also(conn, events, bodies, self._settings.day)
+        told = receipts.gather(conn, events, numbered, receivers, bodies, also)
         self._made.append(self._pool.submit(receipts.make, told))
         self._events.append(events.select(doc="document_id", message_id="message_id"))
         writing.write_documents(conn, part.documents, events, invt, self.batch_id)

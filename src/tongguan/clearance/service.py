@@ -15,7 +15,7 @@ from tongguan.clearance import lawbook, models, receipts, writing
 from tongguan.clearance.intake import Desk, Source, prepared
 from tongguan.clearance.record import record, sweep
 from tongguan.clearance.settings import Arrivals, Registry, Settings, Signatures
-from tongguan.sharing import certificates, evidence, keys, registry
+from tongguan.sharing import certificates, evidence, keys, registry, subscriptions
 from tongguan.sharing.heads import Signer
 
 
@@ -44,6 +44,7 @@ def prepare_database(database: store.Database) -> None:
         store.migrate(conn, "keys", keys.STEPS)
         store.migrate(conn, "evidence", evidence.STEPS)
         store.migrate(conn, certificates.ROOM, certificates.STEPS)
+        store.migrate(conn, "subscriptions", subscriptions.STEPS)
         store.migrate(conn, "finance", finance.STEPS)
         store.migrate(conn, "clearance", models.steps())
         conn.commit()

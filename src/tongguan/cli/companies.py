@@ -15,7 +15,7 @@ from tongguan.cli.application import (
     opened,
     write_json,
 )
-from tongguan.sharing import companies
+from tongguan.sharing import companies, subscriptions
 from tongguan.sharing.rules import Refused
 
 Code = Annotated[str, typer.Argument(metavar="CODE", help="Customs code or social credit code.")]
@@ -45,6 +45,10 @@ def company_file(
     zone: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="The pilot zone, 001 to 181.")
     ] = None,
+    dxp_id: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Its address at the exchange platform, DXPENT…"),
+    ] = None,
     by: By = None,
     at: At = None,
     database: DatabaseUrl = None,
@@ -57,7 +61,7 @@ def company_file(
             main = store.transact(
                 base,
                 lambda conn: companies.file(
-                    conn, code, name, roles, said_by, at_ms, credit_code, zone
+                    conn, code, name, roles, said_by, at_ms, credit_code, zone, dxp_id
                 ),
             )
     except Refused as problem:
@@ -145,4 +149,41 @@ def company_end_mandate(
     except (Refused, companies.UnknownCompany) as problem:
         return fail(INPUT_HAS_ERRORS, str(problem))
     console.out.print(f"{agent} may send for {principal} to {last}, and no longer")
+    return None
+
+
+@company_app.command("subscriptions")
+def company_subscriptions(code: Code, json_file: Json = None, database: DatabaseUrl = None) -> None:
+    """Who is told of whose receipts: those CODE lets others have, and those it has of others."""
+    try:
+        with opened(database) as base, base.borrow() as conn:
+            rows = subscriptions.listed(conn, code)
+            conn.rollback()
+    except companies.UnknownCompany as problem:
+        return fail(INPUT_HAS_ERRORS, str(problem))
+    if json_file is not None:
+        return write_json(rows, json_file)
+    console.out.print(console.subscriptions(rows))
+    return None
+
+
+@company_app.command("unsubscribe")
+def company_unsubscribe(
+    publisher: Annotated[str, typer.Argument(help="The company whose receipts they are.")],
+    subscriber: Annotated[str, typer.Argument(help="The company that is told no longer.")],
+    by: By = None,
+    at: At = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """End what messages so far said: SUBSCRIBER gets no more receipts of PUBLISHER."""
+    try:
+        with opened(database) as base:
+            at_ms, said_by = milliseconds(moment_in(base, at)), by or this_user()
+            ended = store.transact(
+                base,
+                lambda conn: subscriptions.end(conn, publisher, subscriber, said_by, at_ms),
+            )
+    except (Refused, companies.UnknownCompany) as problem:
+        return fail(INPUT_HAS_ERRORS, str(problem))
+    console.out.print(f"{subscriber} gets no more receipts of {publisher}: {ended:,} messages")
     return None

@@ -1,1 +1,1 @@
-"""Information sharing: the registry of companies, their roles and mandates, their API keys."""
+"""Information sharing: companies, mandates, API keys; who is told beside the sender."""

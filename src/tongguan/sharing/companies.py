@@ -53,15 +53,17 @@ def file(
     at_ms: int,
     credit_code: str | None = None,
     zone: str | None = None,
+    dxp_id: str | None = None,
 ) -> str:
     """File a company, or add to its filing; returns the code it is filed under.
 
     code: customs code or social credit code; credit_code: the second code of one filed by the
-    first; zone: its number in table ``zone``; by: who says so. A provisional filing becomes a full
-    one, also one under the second code. Raises Refused with every problem.
+    first; zone: its number in table ``zone``; dxp_id: its address at the exchange platform; by: who
+    says so. A provisional filing becomes a full one, also one under the second code. Raises Refused
+    with every problem.
     """
-    problems = filing_problems(code, name, roles, credit_code, zone)
-    problems += _taken(conn, code, credit_code)
+    problems = filing_problems(code, name, roles, credit_code, zone, dxp_id)
+    problems += _taken(conn, code, credit_code) + _taken_address(conn, code, dxp_id)
     if problems:
         raise Refused(problems)
     sql = "SELECT code FROM company WHERE credit_code = %s"
@@ -69,9 +71,10 @@ def file(
     main = str(other[0]) if other else code
     if credit_code is not None:
         _absorb(conn, credit_code)
-    registry.file_company(conn, main, name.strip(), roles, at_ms, credit_code, zone)
+    more = {"credit_code": credit_code, "zone": zone, "dxp_id": dxp_id}
+    registry.file_company(conn, main, name.strip(), roles, at_ms, **more)
     facts = {"name": name.strip(), "roles": list(roles)}
-    facts |= {k: v for k, v in (("credit_code", credit_code), ("zone", zone)) if v is not None}
+    facts |= {field: value for field, value in more.items() if value is not None}
     record(conn, main, "filed", facts, by, at_ms)
     return main
 
@@ -95,6 +98,17 @@ def _taken(conn: psycopg.Connection, code: str, credit_code: str | None) -> list
             Problem("credit-code", "a code that is nobody else's", f"that of {row[0]}", cure)
         )
     return found
+
+
+def _taken_address(conn: psycopg.Connection, code: str, dxp_id: str | None) -> list[Problem]:
+    sql = (
+        "SELECT code FROM company WHERE dxp_id = %s AND %s NOT IN (code, coalesce(credit_code, ''))"
+    )
+    row = conn.execute(sql, (dxp_id, code)).fetchone()
+    if row is None:
+        return []
+    cure = f"receipts go there: `tongguan company show {row[0]}` shows whose it is"
+    return [Problem("dxp-id", "an address that is nobody else's", f"that of {row[0]}", cure)]
 
 
 def _absorb(conn: psycopg.Connection, credit_code: str) -> None:
@@ -186,7 +200,8 @@ def mandates(conn: psycopg.Connection, company: str) -> list[dict[str, Any]]:
 
 
 def listed(conn: psycopg.Connection) -> list[dict[str, Any]]:
-    """All companies in order of their code: code, name, credit_code, zone, roles, provisional.
+    """All companies in order of their code: code, name, credit_code, zone, dxp_id, roles,
+    provisional.
 
     roles: filed ones; provisional: roles nobody has examined.
     """
@@ -194,13 +209,13 @@ def listed(conn: psycopg.Connection) -> list[dict[str, Any]]:
 
 
 def _companies(conn: psycopg.Connection, code: str | None) -> list[dict[str, Any]]:
-    sql = """SELECT c.code, c.name, c.credit_code, c.zone,
+    sql = """SELECT c.code, c.name, c.credit_code, c.zone, c.dxp_id,
             coalesce(array_agg(r.role ORDER BY r.role) FILTER (WHERE NOT r.provisional), '{}'),
             coalesce(array_agg(r.role ORDER BY r.role) FILTER (WHERE r.provisional), '{}')
         FROM company c LEFT JOIN company_role r USING (code)
         WHERE %(code)s::text IS NULL OR c.code = %(code)s
         GROUP BY c.code ORDER BY c.code"""
-    names = ("code", "name", "credit_code", "zone", "roles", "provisional")
+    names = ("code", "name", "credit_code", "zone", "dxp_id", "roles", "provisional")
     return [dict(zip(names, row, strict=True)) for row in conn.execute(sql, {"code": code})]
 
 

@@ -66,6 +66,9 @@ STEPS = [
     CREATE TRIGGER filing_never_changes BEFORE UPDATE OR DELETE OR TRUNCATE ON filing
         FOR EACH STATEMENT EXECUTE FUNCTION filing_only_grows();
     """,
+    """
+    ALTER TABLE company ADD COLUMN dxp_id text UNIQUE;
+    """,
 ]
 
 PARTIES: dict[str, Any] = {
@@ -137,18 +140,21 @@ def file_company(
     at_ms: int,
     credit_code: str | None = None,
     zone: str | None = None,
+    dxp_id: str | None = None,
 ) -> None:
     """File a company in its roles, beside those it has; a provisional filing becomes a full one.
 
-    What is left out (credit_code, zone) stays as it was. ``companies.file`` examines what is said
-    before it comes here, and records who said it.
+    What is left out (credit_code, zone, dxp_id) stays as it was. ``companies.file`` examines what
+    is said before it comes here, and records who said it.
     """
     conn.execute(
-        """INSERT INTO company AS c (code, name, credit_code, zone) VALUES (%s, %s, %s, %s)
+        """INSERT INTO company AS c (code, name, credit_code, zone, dxp_id)
+        VALUES (%s, %s, %s, %s, %s)
         ON CONFLICT (code) DO UPDATE SET name = excluded.name,
             credit_code = coalesce(excluded.credit_code, c.credit_code),
-            zone = coalesce(excluded.zone, c.zone)""",
-        (code, name, credit_code, zone),
+            zone = coalesce(excluded.zone, c.zone),
+            dxp_id = coalesce(excluded.dxp_id, c.dxp_id)""",
+        (code, name, credit_code, zone, dxp_id),
     )
     conn.execute(
         """INSERT INTO company_role (code, role, provisional, filed_at)

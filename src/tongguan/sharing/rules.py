@@ -15,6 +15,9 @@ that newer registrations fill with capitals too. It has no check digit."""
 SOCIAL_CREDIT_CODE = re.compile(r"[0-9A-HJ-NPQRTUWXY]{18}")
 """Unified social credit code (GB 32100): eighteen places, the last a check digit."""
 
+ADDRESS = re.compile(r"[!-~]{1,30}")
+"""An address at the exchange platform, as dxpId of BaseTransfer may be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -81,6 +84,7 @@ def filing_problems(
     roles: Iterable[str],
     credit_code: str | None = None,
     zone: str | None = None,
+    dxp_id: str | None = None,
 ) -> list[Problem]:
     """Everything that is wrong with a filing, all at once."""
     found = [code_problem("code", code)]
@@ -101,4 +105,7 @@ def filing_problems(
     if zone is not None and zone not in codes.table("zone"):
         cure = "look its number up in the list of approved pilot zones"
         found.append(Problem("zone", "a number from 001 to 181", zone, cure))
+    if dxp_id is not None and not ADDRESS.fullmatch(dxp_id):
+        cure = "write it as the exchange platform gave it, DXPENT and ten digits"
+        found.append(Problem("dxp-id", "1 to 30 characters without spaces", repr(dxp_id), cure))
     return [problem for problem in found if problem is not None]
