@@ -22,6 +22,7 @@ import psycopg
 from tongguan import clearance, codes, messages, store
 from tongguan.clearance import intake, record, report, service
 from tongguan.clearance.kinds import KINDS
+from tongguan.sharing import registry as companies
 
 NOON = "2022-06-01T12:00:00+08:00"
 TYPES = {name: kind.message for name, kind in KINDS.items()}
@@ -52,6 +53,17 @@ CARRIER = ("3301960L01", "北辰速递有限公司")
 AGENT = ("3301960D01", "云栖报关有限公司")
 KEEPER = ("3301960K01", "锦程保税仓储有限公司")
 SITE = ("3301960Z01", "望湖监管场所有限公司")
+FIRMS = {
+    "platform": PLATFORM,
+    "seller": SELLER,
+    "payment": PAYMENT,
+    "logistics": CARRIER,
+    "declarant": AGENT,
+    "keeper": KEEPER,
+    "site": SITE,
+    "guarantor": PLATFORM,
+}
+"""The companies of the parcels by their role."""
 
 
 @dataclass(frozen=True)
@@ -479,6 +491,16 @@ class Window:
     ) -> clearance.Settings:
         moment = datetime.fromisoformat(at)
         return clearance.settings(self.database, moment, "ignored", registry, arrivals)
+
+    def file(self, *, without: str = "") -> None:
+        """File every company of the parcels in its role, but for one role."""
+
+        def work(conn: psycopg.Connection) -> None:
+            for role, (code, name) in FIRMS.items():
+                if role != without:
+                    companies.file_company(conn, code, name, [role], 0)
+
+        store.transact(self.database, work)
 
     def write(self, files: Sequence[bytes]) -> list[clearance.Source]:
         self.runs += 1

@@ -116,7 +116,7 @@ def test_a_list_that_another_rule_refuses_holds_nothing(window: Window) -> None:
 
 @pytest.mark.parametrize("registry", ["open", "closed"])
 def test_a_frozen_guarantee_stops_releases_and_says_so(window: Window, registry: str) -> None:
-    window.clear(*parcel(9, buyer=BO))  # files the companies, before there is a guarantee
+    window.file()
     opened(window, 1_000_00)
     frozen(window)
     done = window.clear(*parcel(1), registry=registry)
@@ -139,7 +139,7 @@ def test_an_unknown_guarantor_is_unlimited_in_an_open_registry_with_one_warning(
 
 
 def test_an_unknown_guarantor_is_refused_in_a_closed_registry(window: Window) -> None:
-    window.clear(*parcel(9, buyer=BO))
+    window.file()
     done = window.clear(*parcel(1), registry="closed")
     found = [f for f in done.inventory["findings"] if f["severity"] == "error"]
     assert [(f["code"], f["expected"], f["actual"]) for f in found] == [

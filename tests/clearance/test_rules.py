@@ -15,12 +15,10 @@ from dossiers import (
     ANNA,
     BO,
     CARRIER,
-    KEEPER,
     MILK,
     PAYMENT,
     PLATFORM,
     SELLER,
-    SITE,
     Cleared,
     Item,
     Paper,
@@ -55,6 +53,7 @@ IN_THEIR_OWN_FILE = {
         "return.arrived-late",
         "return.not-arrived",
     ),
+    "test_subscribed.py": ("receipt.subscriber",),
     "test_guarantee.py": ("guarantee.insufficient", "guarantee.unlimited"),
 }
 
@@ -271,23 +270,7 @@ def test_message_absent(window: Window) -> None:
 
 
 def file_everybody(window: Window, *, without: str = "") -> None:
-    firms = {
-        "platform": PLATFORM,
-        "seller": SELLER,
-        "payment": PAYMENT,
-        "logistics": CARRIER,
-        "declarant": AGENT,
-        "keeper": KEEPER,
-        "site": SITE,
-        "guarantor": PLATFORM,
-    }
-
-    def file(conn) -> None:
-        for role, (code, name) in firms.items():
-            if role != without:
-                registry.file_company(conn, code, name, [role], 0)
-
-    store.transact(window.database, file)
+    window.file(without=without)
     clearance.open_guarantee(window.database, window.settings(), PLATFORM[0], "deposit", 10**6)
 
 
