@@ -15,6 +15,8 @@ from tongguan import cli, codes, messages, policy
 from tongguan.policy import words
 
 DOCS = Path(__file__).resolve().parent
+sys.path.append(str(DOCS))
+from law_pages import law_pages  # noqa: E402 - a neighbour of this file, whoever runs it
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:
@@ -198,6 +200,7 @@ def pages() -> dict[str, str]:
         "commands.md": commands_page(),
         "parameters.md": parameters_page(policy.load()),
         "timeline.md": timeline_page(policy.load()),
+        **law_pages(policy.load()),
         **message_pages(),
     }
 

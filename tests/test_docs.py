@@ -58,6 +58,46 @@ def test_a_made_page_is_what_its_source_says(made):
     assert (DOCS / made).read_text("utf-8") == MADE[made], "run make docs and commit the page"
 
 
+LAW_PAGES = generate.law_pages.__globals__
+CASES = LAW_PAGES["cases"]()
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_law_pages_hold_every_value_rule_and_case(language):
+    made = MADE[f"law/{language}.md"]
+    known = policy.load()
+    for parameter in known.parameters:
+        assert f"(../parameters.md#{parameter.replace('.', '')})" in made, parameter
+    values = [value for value in known.timeline() if value.law]
+    assert len(values) > 80
+    for value in values:
+        assert f"## {value.law.split('; ')[0]}\n" in made, value
+    for rule in codes.RULES:
+        assert f"- [`{rule}`](../rules.md#{rule.replace('.', '')})" in made, rule
+    assert len(CASES) > 200
+    for file, case in CASES:
+        assert f"- {case[language]}: " in made, case
+        assert f"(`{file}`)" in made
+
+
+def test_what_a_rule_stands_on_exists():
+    known = {*policy.load().parameters, "positive-list", "tariff"}
+    for rule, parameters in LAW_PAGES["STANDS_ON"].items():
+        assert rule in codes.RULES
+        assert set(parameters) <= known
+    named = [rule for rule in codes.RULES.values() if rule.law.startswith("parameter ")]
+    assert named
+    assert all(set(LAW_PAGES["applied"](rule)) <= known for rule in named)
+
+
+def test_every_case_stands_under_the_paragraph_it_names():
+    found = {p.law: p for p in LAW_PAGES["paragraphs"](policy.load())}
+    placed = [(file, case["en"]) for p in found.values() for file, case in p.cases]
+    assert sorted(placed) == sorted((file, case["en"]) for file, case in CASES)
+    lost = [p.law for p in found.values() if p.cases and not p.values]
+    assert lost == [], "a case names a paragraph that no parameter, list or tariff stands on"
+
+
 def test_no_made_page_is_left_over():
     here = {f"messages/{page.name}" for page in (DOCS / "messages").glob("*.md")}
     assert here == {made for made in MADE if made.startswith("messages/")}
