@@ -1,9 +1,10 @@
 """The command line, told to fall where a test wants it: python driver.py PLAN ARGUMENT…
 
 PLAN is JSON. batch_files, batch_bytes: smaller batches than the product makes, for many
-transactions. ready: a file descriptor that gets a byte once everything is imported. point, call,
-act: what happens at the n-th time (from 1) that a point is passed. counts: a file that gets how
-often each point was passed. pid: the postmaster's pid file, for acts against the server.
+transactions. process_from_bytes: from where on a second process prepares them. ready: a file
+descriptor that gets a byte once everything is imported. point, call, act: what happens at the n-th
+time (from 1) that a point is passed. counts: a file that gets how often each point was passed. pid:
+the postmaster's pid file, for acts against the server.
 
 The product is only wrapped from outside here; it has no switch for any of this.
 """
@@ -23,7 +24,7 @@ from typing import Any
 import psycopg
 
 from tongguan import cli, store
-from tongguan.clearance import intake
+from tongguan.clearance import ahead, intake
 
 
 def main() -> None:
@@ -38,6 +39,7 @@ def main() -> None:
     _wrap(reach)
     intake.BATCH_FILES = plan.get("batch_files", intake.BATCH_FILES)
     intake.BATCH_BYTES = plan.get("batch_bytes", intake.BATCH_BYTES)
+    ahead.PROCESS_FROM_BYTES = plan.get("process_from_bytes", ahead.PROCESS_FROM_BYTES)
     if "ready" in plan:
         os.write(plan["ready"], b".")
         os.close(plan["ready"])

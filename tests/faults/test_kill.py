@@ -2,7 +2,8 @@
 
 Each round begins with an empty database, kills a run over twin traffic at a moment drawn from a
 seed, starts the same command again, and compares with a run that nobody disturbed. Half of the
-moments are points of time, half are named points of the code (see driver.py).
+moments are points of time, half are named points of the code (see driver.py); in half of the rounds
+a second process prepares the batches.
 """
 
 import json
@@ -111,14 +112,16 @@ def killed(
     """Run a command and kill the victim at some moment; what that moment was."""
     words = made.words(still.acts[act].folder, still.acts[act].at)
     pid = str(made.home / "database/postmaster.pid")
+    plan = {} if rng.random() < 0.5 else {"process_from_bytes": 0}
     doing = {"process": "die", "server": "kill-server", "backend": "kill-backend"}[victim]
     if rng.random() < 0.5:
         point = rng.choice([name for name in POINTS if still.counts[act].get(name)])
         call = rng.randint(1, still.counts[act][point])
-        return f"{point} {call}", made.run(*words, point=point, call=call, act=doing, pid=pid)
+        plan |= {"point": point, "call": call, "act": doing, "pid": pid}
+        return f"{point} {call}", made.run(*words, **plan)
     wait = rng.random() * still.seconds[act]
     with readiness() as (read, write):
-        process = made.start(*words, ready=write)
+        process = made.start(*words, ready=write, **plan)
         wait_until_ready(read, write)
         time.sleep(wait)
         with suppress(ProcessLookupError, FileNotFoundError):

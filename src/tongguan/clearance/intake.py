@@ -1,16 +1,12 @@
 """From files to checked columns: everything that can be done before the database is asked.
 
 Files come in the order of their names; a *batch* is as many of them as make one transaction
-worth while. A batch is prepared (read, parsed, checked, sealed) on a thread of its own while the
-one before it is being recorded; libxml2 and Polars work outside the interpreter's lock.
+worth while. ``ahead`` has batches prepared while the one before is being recorded.
 """
 
 import hashlib
 import os
-import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,7 +24,6 @@ from tongguan.sharing import leaves
 
 BATCH_BYTES = 32 << 20
 BATCH_FILES = 500
-BATCHES_AHEAD = 1
 KEY_MOST = 100
 """Characters of a key that are kept: more than any lawful key has, less than an index can hold."""
 POSITIONS = 1000
@@ -184,38 +179,6 @@ def batches(found: Sequence[Source]) -> Iterator[list[Source]]:
         yield batch
 
 
-def prepared(
-    found: Sequence[Source],
-    desk: Desk,
-    limits: messages.Limits,
-    signatures: Signatures = "checked",
-) -> Iterator[Batch]:
-    """Prepare batches ahead of the one being recorded, in order, at most BATCHES_AHEAD."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake") as pool:
-        ahead: queue.SimpleQueue[Future[Batch]] = queue.SimpleQueue()
-        room = threading.Semaphore(BATCHES_AHEAD)
-        cuts = list(batches(found))
-        stopped = threading.Event()
-
-        def work(cut: list[Source]) -> Batch:
-            room.acquire()
-            if stopped.is_set():
-                raise RuntimeError("intake was stopped")
-            return prepare(read(cut, limits), desk, limits, signatures)
-
-        for cut in cuts:
-            ahead.put(pool.submit(work, cut))
-        try:
-            for _ in cuts:
-                batch = ahead.get().result()
-                room.release()
-                yield batch
-        finally:
-            stopped.set()
-            for _ in cuts:
-                room.release()
-
-
 def read(cut: Iterable[Source], limits: messages.Limits) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of each file; of one beyond the size limit only enough to be refused."""
     for source in cut:
@@ -285,6 +248,9 @@ def _refuse_type(parsed: messages.Parsed) -> None:
 
 def _checked(incoming: list[Incoming], repeated: list[tuple[str, str]], desk: Desk) -> Batch:
     collected = messages.collect([message.parsed for message in incoming])
+    for message in incoming:
+        # The frames have it all; of the raw values a batch has a million.
+        message.parsed.heads, message.parsed.lines = {}, {}
     bodies: dict[str, Body] = {}
     documents, found = [], []
     for type_, batch in collected.items():

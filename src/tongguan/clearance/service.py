@@ -11,8 +11,8 @@ import polars as pl
 import psycopg
 
 from tongguan import finance, messages, store
-from tongguan.clearance import lawbook, models, receipts, writing
-from tongguan.clearance.intake import Desk, Source, prepared
+from tongguan.clearance import ahead, lawbook, models, receipts, writing
+from tongguan.clearance.intake import Desk, Source
 from tongguan.clearance.record import record, sweep
 from tongguan.clearance.settings import Arrivals, Registry, Settings, Signatures
 from tongguan.sharing import certificates, evidence, keys, registry, subscriptions
@@ -126,7 +126,8 @@ def clear(
             post.send(_receipts(reader, vault, "= ANY(%s)", owed), again=True)
         at_desk = desk(reader, vault, decided_under)
         limits, mode = limits or messages.Limits(), decided_under.signatures
-        for batch in prepared(found, at_desk, limits, mode):
+        order = ahead.Order(database.url, vault, decided_under.at, mode, limits)
+        for batch in ahead.prepared(found, at_desk, order):
             work = partial(record, batch=batch, settings=decided_under, seal=vault.seal)
             done = store.transact(database, work, attempts=ATTEMPTS)
             sign_head(database, signer, decided_under)
@@ -156,6 +157,16 @@ def sign_head(database: store.Database, signer: Signer | None, under: Settings) 
     """Give what has just been committed its place in the evidence log."""
     if signer is not None:
         evidence.sequence(database, signer, under.at_ms)
+
+
+def prepare_elsewhere(descriptor: int) -> None:
+    """What the second process of a run does; see ``ahead.serve``."""
+
+    def at_desk(conn: psycopg.Connection, order: ahead.Order) -> Desk:
+        under = Settings(order.at, lawbook.current(conn), order.signatures)
+        return desk(conn, order.vault, under)
+
+    ahead.serve(descriptor, at_desk)
 
 
 def _check_key(conn: psycopg.Connection, vault: store.Vault) -> None:

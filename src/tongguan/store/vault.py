@@ -51,6 +51,15 @@ class Vault:
         """
         return cls(secret_key(home, "data"))
 
+    def __getstate__(self) -> dict[str, object]:
+        """For another process of ours, which seals under a salt of its own. Never to be stored."""
+        return {name: key for name, key in vars(self).items() if name.endswith("_key")}
+
+    def __setstate__(self, keys: dict[str, object]) -> None:
+        vars(self).update(keys)
+        self._salt = secrets.token_bytes(_SALT_BYTES)
+        self._cipher = lru_cache(maxsize=1024)(self._derive)
+
     def _derive(self, salt: bytes) -> AESGCM:
         key = blake2b(key=self._seal_key, salt=salt, digest_size=KEY_BYTES).digest()
         return AESGCM(key)

@@ -1,0 +1,236 @@
+"""Preparing batches while the one before is recorded: on a thread, and in a second process.
+
+Python runs on one core. A run that is long enough to be worth it therefore has its messages
+prepared by a process of their own: it reads, parses, checks and seals, and hands each batch over
+through a socket. It ends with the socket, so with the process that started it, however that ends;
+nothing but numbers drawn from sequences is lost with it.
+"""
+
+import io
+import json
+import pickle
+import queue
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import psycopg
+import pyarrow as pa
+
+from tongguan import messages, store
+from tongguan.clearance.intake import Batch, Desk, Source, batches, prepare, read
+from tongguan.clearance.settings import Signatures
+
+BATCHES_AHEAD = 1
+PROCESS_FROM_BYTES = 64 << 20
+"""From so many bytes of messages on a second process is worth its start (0.6 s of CPU)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How messages are prepared: all that a second process must know.
+
+    url: of the database. at, signatures: as in ``Settings``.
+    """
+
+    url: str
+    vault: store.Vault
+    at: datetime
+    signatures: Signatures
+    limits: messages.Limits
+
+    def prepare(self, cut: list[Source], desk: Desk) -> Batch:
+        """Read and prepare the files of one batch."""
+        return prepare(read(cut, self.limits), desk, self.limits, self.signatures)
+
+
+def prepared(found: Sequence[Source], desk: Desk, order: Order) -> Iterator[Batch]:
+    """Prepare batches ahead of the one being recorded, in order, at most BATCHES_AHEAD.
+
+    The first batch is prepared here, at ``desk``, while a second process starts.
+    """
+    cuts = list(batches(found))
+    with ExitStack() as opened:
+        other: Preparer | None = None
+        if sum(source.bytes for cut in cuts[1:] for source in cut) >= PROCESS_FROM_BYTES:
+            other = opened.enter_context(Preparer(order, cuts[1:]))
+        pool = opened.enter_context(ThreadPoolExecutor(1, thread_name_prefix="intake"))
+        ahead: queue.SimpleQueue[Future[Batch]] = queue.SimpleQueue()
+        room = threading.Semaphore(BATCHES_AHEAD)
+        stopped = threading.Event()
+
+        def work(number: int, cut: list[Source]) -> Batch:
+            room.acquire()
+            if stopped.is_set():
+                raise RuntimeError("intake was stopped")
+            if number and other is not None:
+                return other.next()
+            return order.prepare(cut, desk)
+
+        for number, cut in enumerate(cuts):
+            ahead.put(pool.submit(work, number, cut))
+        try:
+            for _ in cuts:
+                batch = ahead.get().result()
+                room.release()
+                yield batch
+        finally:
+            stopped.set()
+            if other is not None:
+                other.stop()
+            for _ in cuts:
+                room.release()
+
+
+class Preparer:
+    """The second process, as the first one sees it."""
+
+    def __init__(self, order: Order, cuts: list[list[Source]]) -> None:
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            words = [json.dumps(sys.path), str(theirs.fileno())]
+            self._process = subprocess.Popen(  # noqa: S603 - ourselves, with our own words
+                [sys.executable, "-c", _BEGIN, *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        with suppress(_Gone):  # ``next`` tells of it
+            _send(self._socket, (order, cuts))
+
+    def next(self) -> Batch:
+        """The next batch. Raises what preparing it raised, and store.Unavailable."""
+        try:
+            kind, what = _receive(self._socket)
+        except _Gone:
+            status = self._process.wait()
+            raise store.Unavailable(
+                f"the process that reads the messages ended too early (status {status}): was it "
+                "killed, or is the memory full? Run it again, what is recorded is recognised"
+            ) from None
+        if kind == "error":
+            raise what
+        batch: Batch = what
+        return batch
+
+    def stop(self) -> None:
+        """End the process now; it holds nothing that would be lost."""
+        self._process.kill()
+
+    def __enter__(self) -> "Preparer":
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self.stop()
+        self._process.wait()
+        self._socket.close()
+
+
+_BEGIN = """import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from tongguan.clearance import service
+service.prepare_elsewhere(int(sys.argv[2]))
+"""
+
+
+def serve(descriptor: int, desk: Callable[[psycopg.Connection, Order], Desk]) -> None:
+    """Prepare what is ordered, batch by batch, until all is done or nobody listens any more.
+
+    descriptor: of the socket. desk: the desk of the run, on a connection of this process.
+    """
+    # Ctrl-C goes to both processes; the first one decides what becomes of this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(_Gone), socket.socket(fileno=descriptor) as channel:
+        order, cuts = _receive(channel)
+        try:
+            with store.Database(order.url).connect(autocommit=True) as conn:
+                at_desk = desk(conn, order)
+                for cut in cuts:
+                    _send(channel, ("batch", order.prepare(cut, at_desk)))
+        except _Gone:
+            raise
+        except Exception as error:
+            _send(channel, ("error", _portable(error)))
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as it can be raised in another process, with where it came from."""
+    error.add_note("".join(traceback.format_tb(error.__traceback__)))
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    except Exception:
+        return store.unavailable(error) or RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+# --- objects through a socket ---
+
+_COUNT = struct.Struct("<I")
+_SIZE = struct.Struct("<Q")
+
+
+class _Gone(Exception):  # noqa: N818 - it never leaves this file
+    """Nobody is at the other end."""
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles frames as Arrow has them, beside the rest, so that they are copied as they are."""
+
+    def reducer_override(self, thing: Any) -> Any:
+        if not isinstance(thing, pl.DataFrame):
+            return NotImplemented
+        sink = io.BytesIO()
+        thing.write_ipc_stream(sink)
+        return _frame, (pickle.PickleBuffer(sink.getbuffer()),)
+
+
+def _frame(data: Any) -> pl.DataFrame:
+    frame = pl.from_arrow(pa.ipc.open_stream(pa.py_buffer(data)).read_all())
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _send(channel: socket.socket, thing: Any) -> None:
+    beside: list[pickle.PickleBuffer] = []
+    main = io.BytesIO()
+    _Pickler(main, protocol=5, buffer_callback=beside.append).dump(thing)
+    parts = [main.getbuffer(), *(buffer.raw() for buffer in beside)]
+    try:
+        channel.sendall(_COUNT.pack(len(parts)))
+        for part in parts:
+            channel.sendall(_SIZE.pack(part.nbytes))
+            channel.sendall(part)
+    except ConnectionError:
+        raise _Gone from None
+
+
+def _receive(channel: socket.socket) -> Any:
+    [count] = _COUNT.unpack(_read(channel, _COUNT.size))
+    sizes = (_SIZE.unpack(_read(channel, _SIZE.size))[0] for _ in range(count))
+    main, *beside = [_read(channel, size) for size in sizes]
+    return pickle.loads(main, buffers=beside)  # noqa: S301 - from a process of ours
+
+
+def _read(channel: socket.socket, size: int) -> bytearray:
+    data = bytearray(size)
+    left = memoryview(data)
+    while left:
+        try:
+            count = channel.recv_into(left)
+        except ConnectionError:
+            count = 0
+        if not count:
+            raise _Gone
+        left = left[count:]
+    return data
