@@ -15,16 +15,27 @@ from tongguan.clearance.after import (
 )
 from tongguan.clearance.examine import Examined, examine
 from tongguan.clearance.explain import Compared, Differs, Explanation, UnknownKey, explain
-from tongguan.clearance.intake import Source, sources
+from tongguan.clearance.handed import Handed, catch_up, prepare_handed
+from tongguan.clearance.intake import Source, read_message, sources
 from tongguan.clearance.lawbook import UnknownPolicy
 from tongguan.clearance.lawbook import add as add_edition
 from tongguan.clearance.lawbook import current as current_policy
-from tongguan.clearance.record import UnknownArrival
+from tongguan.clearance.record import Recorded, UnknownArrival, record
 from tongguan.clearance.report import Finished, document_lines, finish, money
-from tongguan.clearance.service import Progress, Run, clear, prepare_database, settings
+from tongguan.clearance.report import lines as report_lines
+from tongguan.clearance.service import (
+    ATTEMPTS,
+    Progress,
+    Run,
+    clear,
+    desk,
+    prepare_database,
+    settings,
+)
 from tongguan.clearance.settings import ZONE, Arrivals, Registry, Settings, Signatures
 
 __all__ = [
+    "ATTEMPTS",
     "PAYMENT_PROBLEMS",
     "ZONE",
     "Arrivals",
@@ -33,7 +44,9 @@ __all__ = [
     "Examined",
     "Explanation",
     "Finished",
+    "Handed",
     "Progress",
+    "Recorded",
     "Registry",
     "Run",
     "Settings",
@@ -45,9 +58,11 @@ __all__ = [
     "UnknownPolicy",
     "add_edition",
     "arrive",
+    "catch_up",
     "clear",
     "clock",
     "current_policy",
+    "desk",
     "document_lines",
     "examine",
     "explain",
@@ -58,6 +73,10 @@ __all__ = [
     "open_guarantee",
     "pay",
     "prepare_database",
+    "prepare_handed",
+    "read_message",
+    "record",
+    "report_lines",
     "set_clock",
     "settings",
     "settle",

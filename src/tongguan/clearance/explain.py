@@ -5,6 +5,7 @@ year held. ``explain`` builds the same dossier and the same law, calls the same 
 compares every amount and every finding with the record.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from decimal import Decimal
@@ -102,15 +103,18 @@ COMPARED: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def explain(conn: psycopg.Connection, key: str) -> list[Explanation]:
+def explain(
+    conn: psycopg.Connection, key: str, companies: Sequence[str] | None = None
+) -> list[Explanation]:
     """Everything about the parcels that carry a number (orderNo, copNo or invtNo), newest last.
 
-    Raises UnknownKey; Differs if a decision cannot be reproduced; lawbook.UnknownPolicy.
+    companies: only parcels of which one of them has sent a document. Raises UnknownKey; Differs
+    if a decision cannot be reproduced; lawbook.UnknownPolicy.
     """
-    lists = _lists(conn, key)
+    lists = _sent_by(conn, _lists(conn, key), companies)
     if lists:
         return [_explanation(conn, list_id) for list_id in lists]
-    others = _others(conn, key)
+    others = _sent_by(conn, _others(conn, key), companies)
     if not others:
         raise UnknownKey(
             f"no document has the number {key!r}: give an orderNo, copNo, invtNo, "
@@ -126,6 +130,23 @@ def _lists(conn: psycopg.Connection, key: str) -> list[int]:
         UNION SELECT id FROM document WHERE invt_no = %(key)s ORDER BY id"""
     params = {"kind": KINDS["inventory"].number, "key": key}
     return [row[0] for row in conn.execute(sql, params)]
+
+
+def _sent_by(
+    conn: psycopg.Connection, ids: list[int], companies: Sequence[str] | None
+) -> list[int]:
+    """Documents that these companies sent, or of whose parcel they sent a document."""
+    if companies is None or not ids:
+        return ids
+    sql = """SELECT k.id FROM unnest(%(ids)s::bigint[]) WITH ORDINALITY AS k (id, place)
+        WHERE EXISTS (
+            SELECT FROM document d JOIN message m ON m.id = d.message_id
+            LEFT JOIN decision t ON t.document_id = k.id
+            WHERE d.id IN (k.id, t.order_id, t.payment_id, t.waybill_id)
+                AND m.company = ANY(%(companies)s))
+        ORDER BY k.place"""
+    asked = {"ids": ids, "companies": list(companies)}
+    return [row[0] for row in conn.execute(sql, asked)]
 
 
 def _others(conn: psycopg.Connection, key: str) -> list[int]:

@@ -204,15 +204,18 @@ def prepare(
             repeated.append((name, digest))
             continue
         seen.add(digest)
-        parsed = messages.parse(data, limits, signed_form=signatures != "ignored")
-        signature = _verified(parsed, desk)
-        if not parsed.refused and parsed.type not in BY_MESSAGE:
-            _refuse_type(parsed)
-        sealed = desk.seal(pa.compress(data, codec="zstd", asbytes=True))
-        original = data if parsed.refused else None
-        leaf = _leaf(data, digest, parsed, desk)
-        incoming.append(Incoming(name, digest, parsed, original, sealed, leaf, signature))
+        parsed = read_message(data, limits, signed_form=signatures != "ignored")
+        incoming.append(received(name, data, digest, parsed, desk))
     return _checked(incoming, repeated, desk)
+
+
+def received(name: str, data: bytes, digest: str, parsed: messages.Parsed, desk: Desk) -> Incoming:
+    """A message that was read, ready to be recorded; its signature is verified."""
+    signature = _verified(parsed, desk)
+    sealed = desk.seal(pa.compress(data, codec="zstd", asbytes=True))
+    original = data if parsed.refused else None
+    leaf = _leaf(data, digest, parsed, desk)
+    return Incoming(name, digest, parsed, original, sealed, leaf, signature)
 
 
 def _leaf(data: bytes, digest: str, parsed: messages.Parsed, desk: Desk) -> bytes:
@@ -229,6 +232,19 @@ def _verified(parsed: messages.Parsed, desk: Desk) -> messages.Verified | None:
         return None
     company = parsed.transfer.get("copCode") or ""
     return messages.verify(form, parsed.kind, lambda serial: desk.certificate(company, serial))
+
+
+def read_message(
+    data: bytes, limits: messages.Limits, *, signed_form: bool = False
+) -> messages.Parsed:
+    """Read one message; one that no company sends is refused as a whole.
+
+    signed_form: whether its canonical form is kept, to verify its signature.
+    """
+    parsed = messages.parse(data, limits, signed_form=signed_form)
+    if not parsed.refused and parsed.type not in BY_MESSAGE:
+        _refuse_type(parsed)
+    return parsed
 
 
 def _refuse_type(parsed: messages.Parsed) -> None:

@@ -47,6 +47,11 @@ class Recorded:
     documents: int
     receipts: list[receipts.Receipt]
 
+    @property
+    def companies(self) -> list[str | None]:
+        """Whose receipts they are."""
+        return list(dict.fromkeys(receipt.company for receipt in self.receipts))
+
 
 def record(conn: psycopg.Connection, batch: Batch, settings: Settings, seal: Seal) -> Recorded:
     """Record a prepared batch in the transaction that is open on ``conn``."""
