@@ -58,7 +58,7 @@ lock: ## write requirements.lock anew from pyproject.toml (needs Python 3.11)
 	  { echo "make lock needs Python 3.11; name it with PYTHON=/path/to/python3.11" >&2; exit 3; }; \
 	"$$python" -m venv build/lock && build/lock/bin/python -m pip install --quiet --quiet 'pip-tools>=7.5' && \
 	if [ -f requirements.lock ]; then grep -v '^#' requirements.lock > build/requirements.lock; fi && \
-	build/lock/bin/pip-compile --quiet $(UPGRADE) --generate-hashes --all-build-deps --extra dev \
+	build/lock/bin/pip-compile --quiet $(UPGRADE) --generate-hashes --all-build-deps --extra dev --extra otel \
 	  --no-header --no-annotate --no-emit-options --no-strip-extras \
 	  --output-file build/requirements.lock pyproject.toml && \
 	if grep -nE '://|^ *-[^-]|^--' build/requirements.lock; then \

@@ -19,6 +19,8 @@ from random import Random
 from typing import Any
 
 import pytest
+
+from tongguan import store, twin
 from window import (
     Done,
     Window,
@@ -32,8 +34,6 @@ from window import (
     stored_receipts,
     window,
 )
-
-from tongguan import store, twin
 
 PARCELS = 30
 FINISHED = (0, 1)

@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 from driver import backend
+
+from tongguan import store, twin
 from window import (
     AT,
     Done,
@@ -36,8 +38,6 @@ from window import (
     wait_until_ready,
     window,
 )
-
-from tongguan import store, twin
 
 PARCELS, LATE_PARCELS = 60, 6
 LATE = "2022-07-20T12:00:00+08:00"

@@ -19,6 +19,7 @@ from tongguan.cli import (  # noqa: F401 - they add their verbs
     law,
     money,
     standard,
+    window,
 )
 from tongguan.cli.application import ENVIRONMENT_FAILED, USAGE, app
 

@@ -56,7 +56,7 @@ def keys_issue(
     if json_file is not None:
         facts = {"key": key, "id": caller.key_id, "company": caller.company, "scopes": granted}
         return write_json(facts, json_file)
-    console.out.print(Text(key, style="bold"))
+    console.out.print(Text(key, style="bold"), soft_wrap=True)
     console.err.print(f"key {caller.key_id} of {caller.company} for {', '.join(granted)}; keep it")
     return None
 

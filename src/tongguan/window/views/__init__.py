@@ -1,0 +1,1 @@
+"""The views: one function a route, from a request to an answer."""

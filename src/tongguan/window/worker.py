@@ -1,0 +1,249 @@
+"""A worker: takes what waits, records it, tells that receipts are there. Any number may work.
+
+One batch is one transaction, in which its messages also stop waiting: what was answered for is
+recorded exactly once, whatever dies when. A message that cannot be recorded does not hold up the
+others: the batch is tried again message by message, and the one that fails alone is refused with
+a CEB900 and kept for the operator. So is one with which workers have died again and again.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+import msgspec
+import psycopg
+import pyarrow as pa
+
+from tongguan import clearance, codes, messages, store
+from tongguan.sharing import evidence
+from tongguan.sharing.heads import Signer
+from tongguan.window import clock, queue, rules, stream, tracing
+from tongguan.window.journal import journal
+from tongguan.window.queue import HOPELESS, SUSPECT, Taken
+from tongguan.window.submissions import CHANNEL
+
+IDLE_SECONDS = 0.5
+"""How long a worker without work waits for news before it looks by itself."""
+TRIES_SECONDS = 1.0
+"""How long it waits for a database that is away."""
+CATCH_UP_SECONDS = 1.0
+"""How often it looks for lists whose documents came with two batches at once."""
+SETTLE_MS = 600_000
+"""How far the clock goes on before what falls due is settled again."""
+NOTIFY_BYTES = 7000
+
+
+class Worker:
+    """One worker. ``run`` works until it is stopped; ``once`` does what waits now."""
+
+    def __init__(
+        self,
+        database: store.Database,
+        vault: store.Vault,
+        signer: Signer,
+        limits: messages.Limits,
+    ) -> None:
+        self._database, self._vault, self._signer = database, vault, signer
+        self._limits = limits
+        self._claims: psycopg.Connection | None = None
+        self._reader: psycopg.Connection | None = None
+        self._notes: list[int] = []
+        self._settled_ms: int | None = None
+        self._caught_up = 0.0
+        self._busy = False
+
+    # --- the loop ---
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set; what is in hand then is finished."""
+        while not stop.is_set():
+            try:
+                if not self.once():
+                    self._rest()
+            except store.Unavailable as failed:
+                journal.warning("unavailable", why=str(failed))
+                self._let_go()
+                stop.wait(TRIES_SECONDS)
+            except queue.Overtaken:
+                continue
+            except Exception as failed:
+                journal.failure("failed", failed)
+                self._let_go()
+                stop.wait(TRIES_SECONDS)
+        self._let_go()
+
+    def _rest(self) -> None:
+        """Wait until something is handed in, or a moment."""
+        with store.environment():
+            reader = self._ready()[1]
+            for _ in reader.notifies(timeout=IDLE_SECONDS, stop_after=1):
+                pass
+
+    def _ready(self) -> tuple[psycopg.Connection, psycopg.Connection]:
+        """The connection that holds the claims, and the one that asks and listens."""
+        if self._claims is None or self._claims.closed:
+            self._claims = self._database.connect()
+        if self._reader is None or self._reader.closed:
+            self._reader = self._database.connect(autocommit=True)
+            queue.enlist(self._reader, os.getpid())
+            self._reader.execute(f"LISTEN {CHANNEL}")
+            self._forget()
+        return self._claims, self._reader
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for connection in (self._claims, self._reader):
+            if connection is not None:
+                with suppress(psycopg.Error, OSError):
+                    connection.close()
+        self._claims = self._reader = None
+
+    def _forget(self) -> None:
+        """Take back notes of what is in hand no more; if not now, with the next connection."""
+        with suppress(psycopg.Error):
+            if self._reader is not None:
+                queue.forget(self._reader, self._notes)
+                self._notes.clear()
+
+    def once(self) -> int:
+        """Record a batch of what waits, and do what is due; how many messages it was.
+
+        Raises store.Unavailable, queue.Overtaken; what was committed stays.
+        """
+        with store.environment():
+            claims, reader = self._ready()
+            under = self._under(reader)
+            try:
+                taken = queue.take(claims)
+                count = self._record_all(taken, under) if taken else 0
+            finally:
+                with suppress(psycopg.Error):
+                    claims.rollback()
+            self._chores(reader, under, bool(taken))
+        return count
+
+    def _under(self, reader: psycopg.Connection) -> clearance.Settings:
+        return clearance.settings(self._database, clock.moment(reader), *rules.in_force(reader))
+
+    # --- recording ---
+
+    def _record_all(self, taken: list[Taken], under: clearance.Settings) -> int:
+        """Record messages together; if that fails, or some are suspect, one by one."""
+        if max(each.deaths for each in taken) < SUSPECT:
+            try:
+                self._record(taken, under)
+                return len(taken)
+            except (store.Unavailable, queue.Overtaken):
+                raise
+            except Exception as failed:
+                journal.failure("batch failed", failed, messages=len(taken))
+        for each in taken:
+            self._alone(each, under)
+        return len(taken)
+
+    def _alone(self, each: Taken, under: clearance.Settings) -> None:
+        if each.deaths < HOPELESS:
+            try:
+                return self._record([each], under)
+            except (store.Unavailable, queue.Overtaken):
+                raise
+            except Exception as failed:
+                journal.failure("message set aside", failed, message=each.id)
+                why = type(failed).__name__
+        else:
+            journal.error("message set aside", message=each.id, deaths=each.deaths)
+            why = f"{each.deaths} workers ended with it"
+        return self._record([each], under, why)
+
+    def _record(
+        self, taken: Sequence[Taken], under: clearance.Settings, why: str | None = None
+    ) -> None:
+        """Prepare and record messages in one transaction; why: they are set aside."""
+        began = time.perf_counter()
+        _, reader = self._ready()
+        note = queue.note(reader, os.getpid(), taken)
+        self._notes.append(note)
+        try:
+            parents = dict.fromkeys(each.trace for each in taken if each.trace)
+            with tracing.linked("record", parents, messages=len(taken)):
+                handed = [self._handed(each, why) for each in taken]
+                desk = clearance.desk(reader, self._vault, under)
+                batch = clearance.prepare_handed(handed, desk, self._limits, under.signatures)
+
+                def work(conn: psycopg.Connection) -> clearance.Recorded:
+                    done = clearance.record(conn, batch, under, self._vault.seal)
+                    queue.finish(conn, taken, note, why)
+                    return done
+
+                done = store.transact(self._database, work, attempts=clearance.ATTEMPTS)
+        except Exception:
+            self._forget()
+            raise
+        self._notes.clear()
+        self._tell(done.companies, under)
+        journal.info(
+            "recorded",
+            batch=done.batch_id,
+            messages=len(taken),
+            documents=done.documents,
+            receipts=len(done.receipts),
+            ms=round((time.perf_counter() - began) * 1000, 1),
+        )
+
+    def _handed(self, each: Taken, why: str | None) -> clearance.Handed:
+        data = pa.decompress(self._vault.unseal(each.sealed), each.size, codec="zstd", asbytes=True)
+        return clearance.Handed(each.id, data, each.company, self._findings(each, why))
+
+    def _findings(self, each: Taken, why: str | None) -> list[codes.Finding] | None:
+        """Why a message is refused as a whole, if it is."""
+        if why is not None:
+            return [
+                codes.Finding(
+                    rule="message.format",
+                    severity="error",
+                    document="message",
+                    expected="a message that this window can record",
+                    actual="an error of the window: its operator has the message and looks at it",
+                )
+            ]
+        if each.findings is None:
+            return None
+        return msgspec.convert(each.findings, list[codes.Finding])
+
+    def _tell(self, companies: Iterable[str | None], under: clearance.Settings) -> None:
+        """Give receipts their positions, then wake those who wait for them."""
+        evidence.sequence(self._database, self._signer, under.at_ms)
+        names = sorted({company for company in companies if company})
+        if names:
+            payload = msgspec.json.encode(names).decode()
+            reader = self._ready()[1]
+            wake = payload if len(payload) < NOTIFY_BYTES else "[]"
+            reader.execute("SELECT pg_notify(%s, %s)", (stream.CHANNEL, wake))
+
+    # --- chores ---
+
+    def _chores(self, reader: psycopg.Connection, under: clearance.Settings, worked: bool) -> None:
+        """What batches that met left open, and what falls due; one worker at a time does it."""
+        self._busy = self._busy or worked
+        now = time.monotonic()
+        if now - self._caught_up > CATCH_UP_SECONDS:
+            self._caught_up = now
+            told = clearance.catch_up(self._database, under) if self._busy else []
+            # Also without news: a worker that died after its commit has told nobody.
+            self._tell(told, under)
+            if self._busy and not worked:
+                queue.tidy(reader)
+            self._busy = worked
+        at_ms = clock.milliseconds(under.at)
+        if self._settled_ms is None or not 0 <= at_ms - self._settled_ms < SETTLE_MS:
+            self._settled_ms = at_ms
+            settled = clearance.settle(self._database, under)
+            evidence.sequence(self._database, self._signer, at_ms)
+            if settled.receipts:
+                reader.execute("SELECT pg_notify(%s, '[]')", (stream.CHANNEL,))
+                journal.info("settled", receipts=settled.receipts)
