@@ -164,6 +164,18 @@ def test_an_empty_frame_copies_nothing(connection: psycopg.Connection) -> None:
     assert empty.is_empty()
 
 
+@pytest.mark.parametrize("height", [0, 1, 3, 4, 6, 7])
+def test_stream_gives_in_parts_what_fetch_gives(
+    connection: psycopg.Connection, height: int
+) -> None:
+    sql = "SELECT n, 'a\nb' || n AS text FROM generate_series(1, %s) AS g(n) ORDER BY n"
+    parts = list(store.stream(connection, sql, (height,), rows=3))
+    assert [part.height for part in parts] == (
+        [3] * (height // 3) + [height % 3] * (height % 3 > 0) or [0]
+    )
+    assert pl.concat(parts).equals(store.fetch(connection, sql, (height,)))
+
+
 def test_fetch_takes_parameters_and_percent_signs(connection: psycopg.Connection) -> None:
     got = store.fetch(connection, "SELECT %s::text AS a, '100%%' AS b", ["it's \\ 5%"])
     assert got.rows() == [("it's \\ 5%", "100%")]

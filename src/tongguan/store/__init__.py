@@ -1,11 +1,12 @@
 """PostgreSQL: the embedded server or any other, columns in and out, transactions, personal data.
 
 ``open`` gives a Database; ``transact`` runs work in one transaction, again when two met; ``copy``
-and ``fetch`` move whole frames; ``migrate`` applies a room's numbered steps; ``Vault`` seals
-personal data. What fails for reasons of the environment raises Unavailable.
+and ``fetch`` move whole frames, ``stream`` moves long results in parts; ``migrate`` applies a
+room's numbered steps; ``Vault`` seals personal data. What fails for reasons of the environment
+raises Unavailable.
 """
 
-from tongguan.store.columns import Rows, copy, encode, fetch, keys, numbers, unnest
+from tongguan.store.columns import Rows, copy, encode, fetch, keys, numbers, stream, unnest
 from tongguan.store.database import Database, exists, open, transact
 from tongguan.store.home import home_folder
 from tongguan.store.migrations import StepError, migrate
@@ -31,6 +32,7 @@ __all__ = [
     "numbers",
     "open",
     "secret_key",
+    "stream",
     "transact",
     "unavailable",
     "unnest",

@@ -7,7 +7,7 @@ run inside COPY TO STDOUT, and read by Polars.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -251,6 +251,31 @@ def fetch(
     Raises ValueError for a number that its Decimal cannot hold exactly and for two columns of one
     name, TypeError for a type without counterpart, and what psycopg raises.
     """
+    [frame] = _frames(connection, query, params, schema, None)
+    return frame
+
+
+def stream(
+    connection: psycopg.Connection,
+    query: str,
+    params: Sequence[Any] | Mapping[str, Any] | None = None,
+    schema: Mapping[str, pl.DataType | type[pl.DataType]] | None = None,
+    rows: int = _ROWS,
+) -> Iterator[pl.DataFrame]:
+    """As ``fetch``, in frames of at most so many rows, however many there are; at least one.
+
+    The connection is taken until the last frame was asked for.
+    """
+    return _frames(connection, query, params, schema, rows)
+
+
+def _frames(
+    connection: psycopg.Connection,
+    query: str,
+    params: Sequence[Any] | Mapping[str, Any] | None,
+    schema: Mapping[str, pl.DataType | type[pl.DataType]] | None,
+    rows: int | None,
+) -> Iterator[pl.DataFrame]:
     with psycopg.ClientCursor(connection) as cursor:
         # As one literal statement, because COPY takes no parameters.
         statement = cursor.mogrify(query, params) if params else query
@@ -259,11 +284,15 @@ def fetch(
         if unknown := types.keys() - described.keys():
             raise ValueError(f"no such column in the result: {', '.join(sorted(unknown))}")
         with cursor.copy(f"COPY ({statement}) TO STDOUT (FORMAT csv)".encode()) as source:
-            # Twice as fast as joining the rows: they are freed as they come.
-            buffer = BytesIO()
-            for row in source:
+            # Twice as fast as joining the rows: they are freed as they come. Each is one row.
+            buffer, told = BytesIO(), 0
+            for told, row in enumerate(source, 1):
                 buffer.write(row)
-    return _read(buffer.getvalue(), described, types)
+                if rows is not None and told % rows == 0:
+                    yield _read(buffer.getvalue(), described, types)
+                    buffer = BytesIO()
+        if rows is None or not told or told % rows:
+            yield _read(buffer.getvalue(), described, types)
 
 
 def _instance(dtype: Any) -> pl.DataType:
