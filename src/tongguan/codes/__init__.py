@@ -16,6 +16,8 @@ from tongguan.codes.findings import (
     rules,
 )
 from tongguan.codes.tables import Entry, Table, UnknownCode, UnknownTable, table, tables
+from tongguan.codes.zones import UNKNOWN as UNKNOWN_ZONE
+from tongguan.codes.zones import zone_of
 
 if TYPE_CHECKING:
     RULES: Mapping[str, Rule]
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KINDS",
     "RULES",
+    "UNKNOWN_ZONE",
     "Entry",
     "Finding",
     "Receipt",
@@ -38,6 +41,7 @@ __all__ = [
     "rules",
     "table",
     "tables",
+    "zone_of",
 ]
 
 
