@@ -482,3 +482,31 @@ def _marked(text: str, mark: int) -> Text:
     shown = Text(text[:mark])
     shown.append(text[mark : mark + 1] or "∎", style="bold red")
     return shown.append(text[mark + 1 :])
+
+
+# ── replay ──────────────────────────────────────────────────────────────────────────────────
+
+
+def replayed(facts: dict[str, Any]) -> Group:
+    """The answer of a replay: totals, rules, taxes."""
+    made = table("what", "law in force", "draft", right=["law in force", "draft"])
+    made.title = facts["draft"] or "replayed under the law in force"
+    made.add_row("parcels", f"{facts['parcels']:,}", f"{facts['parcels']:,}")
+    made.add_row("refused", *(f"{facts['refused'][side]:,}" for side in ("base", "draft")))
+    for tax, pair in {**facts["tax_by_kind"], "tax": facts["tax"]}.items():
+        made.add_row(tax.replace("_", " "), pair["base"], pair["draft"])
+    returned = facts["returns"]["tax"]
+    made.add_row("of it returned", returned["base"], returned["draft"])
+    rules = table(
+        *("rule", "newly refused", "no longer refused"),
+        right=["newly refused", "no longer refused"],
+    )
+    for rule, moved in facts["by_rule"].items():
+        counts = (f"{moved[side]:,}" for side in ("newly_refused", "no_longer_refused"))
+        rules.add_row(f"{rule} {codes.rule(rule).en}", *counts)
+    said = (
+        f"{facts['changed']:,} parcels change; {facts['buyers']['newly_over']:,} buyers newly over "
+        f"a limit; {facts['returns']['affected']:,} of {facts['returns']['all']:,} returns affected"
+    )
+    sound = "every recorded decision is reproduced" if facts["reproduced"] else "NOT REPRODUCED"
+    return Group(made, *([rules] if facts["by_rule"] else []), Text(said), Text(sound))

@@ -69,12 +69,20 @@ def current(conn: psycopg.Connection) -> policy.Policy:
     return built
 
 
-def by_hash(conn: psycopg.Connection, digest: str) -> policy.Policy:
-    """The policy a decision was made under. Raises UnknownPolicy."""
+def nearest(conn: psycopg.Connection, digest: str) -> policy.Policy:
+    """The tables a decision was made under, on the parameters of this program.
+
+    Its hash is ``digest`` unless the parameters have changed since.
+    """
     sql = """SELECT e.table_kind, e.content FROM policy_version v
         JOIN policy_edition e ON e.id = ANY(v.editions) WHERE v.digest = %s ORDER BY e.id"""
     rows = conn.execute(sql, (digest,)).fetchall()
-    built = _build(tuple((kind, bytes(content)) for kind, content in rows))
+    return _build(tuple((kind, bytes(content)) for kind, content in rows))
+
+
+def by_hash(conn: psycopg.Connection, digest: str) -> policy.Policy:
+    """The policy a decision was made under. Raises UnknownPolicy."""
+    built = nearest(conn, digest)
     if built.hash != digest:
         raise UnknownPolicy(
             f"the decision was made under policy {digest[:12]}, but this program's parameters "

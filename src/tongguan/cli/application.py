@@ -30,9 +30,11 @@ company_app = typer.Typer(
     no_args_is_help=True, help="Companies: their filing, and who may send for whom."
 )
 keys_app = typer.Typer(no_args_is_help=True, help="API keys and development certificates.")
+export_app = typer.Typer(no_args_is_help=True, help="What this window knows, as files.")
 park_app = typer.Typer(no_args_is_help=True, help="What happens on site.")
 app.add_typer(policy_app, name="policy")
 app.add_typer(guarantee_app, name="guarantee")
+app.add_typer(export_app, name="export")
 app.add_typer(park_app, name="park")
 app.add_typer(company_app, name="company")
 app.add_typer(keys_app, name="keys")

@@ -1,0 +1,126 @@
+"""Verbs of history: written to files, and decided anew under a draft."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tongguan import codes, console, policy, replay
+from tongguan.arguments import DatabaseUrl, Json, day
+from tongguan.cli.application import INPUT_HAS_ERRORS, app, export_app, fail, opened, write_json
+
+From = Annotated[
+    date | None,
+    typer.Option("--from", parser=day, metavar="DAY", help="First day of acceptance."),
+]
+To = Annotated[
+    date | None,
+    typer.Option("--to", parser=day, metavar="DAY", help="Last day, inclusive."),
+]
+
+
+@export_app.command("history")
+def export_history(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    since: From = None,
+    until: To = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Write what was decided to Parquet files by zone and month, without personal data."""
+    with opened(database) as base:
+        try:
+            facts = replay.export(base, out, since, until)
+        except FileExistsError as problem:
+            raise typer.BadParameter(str(problem)) from None
+    rows = facts["rows"]
+    console.out.print(
+        f"{rows['parcels']:,} parcels, {rows['lines']:,} lines, {rows['returns']:,} rows of "
+        f"returns; schema version {facts['version']}"
+    )
+
+
+@app.command("replay")
+def replay_history(
+    draft: Annotated[
+        Path | None,
+        typer.Option(
+            "--policy",
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+            help="A draft policy (YAML). Without it: whether the record is reproduced.",
+        ),
+    ] = None,
+    since: From = None,
+    until: To = None,
+    zone: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Only this pilot zone (its code or name).")
+    ] = None,
+    json_file: Json = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report, one HTML file.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every figure as one table.")
+    ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, metavar="DIR", help="History files; else the database."
+        ),
+    ] = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """What a draft policy would have done: recorded parcels decided anew, before and after."""
+    view = replay.View(since, until, zone_code(zone))
+    try:
+        with source(history, database, view) as files, progress_bar() as advance:
+            answer = replay.replay(files, draft, view, replay.local_engine(advance))
+    except (policy.DraftErrors, replay.BadHistory) as problem:
+        return fail(INPUT_HAS_ERRORS, str(problem))
+    if json_file is not None:
+        write_json(answer.facts, json_file)
+    if html is not None:
+        html.write_text(replay.page(answer), encoding="utf-8")
+    if csv is not None:
+        csv.write_text(replay.sheet(answer), encoding="utf-8-sig")
+    if json_file is None or str(json_file) != "-":
+        console.out.print(console.replayed(answer.facts))
+    if not answer.reproduced:
+        return fail(INPUT_HAS_ERRORS, f"not reproduced: {answer.facts['first_difference']}")
+    return None
+
+
+def zone_code(name: str | None) -> str | None:
+    """The code of a pilot zone, given by code or name. Raises typer.BadParameter."""
+    if name is None or name == codes.UNKNOWN_ZONE:
+        return name
+    for zone in codes.table("zone"):
+        if name in (zone.code, zone.name_zh, zone.name_en):
+            return zone.code
+    raise typer.BadParameter(f"no pilot zone is called {name!r}: give its name, or its code")
+
+
+@contextmanager
+def source(
+    history: Path | None, database: str | None, view: replay.View
+) -> Iterator[replay.History]:
+    if history is not None:
+        if database is not None:
+            raise typer.BadParameter("give --history or --database, not both")
+        yield replay.History.open(history)
+        return
+    with opened(database) as base, replay.from_database(base, view) as files:
+        yield files
+
+
+@contextmanager
+def progress_bar() -> Iterator[replay.Progress]:
+    columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console.err, transient=True) as bar:
+        task = bar.add_task("replaying", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)

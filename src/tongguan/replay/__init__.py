@@ -1,0 +1,30 @@
+"""What a draft policy would have done: history as files, deciding it anew, the report.
+
+``export`` writes the history of a database; ``replay`` asks of it what a draft would have done;
+``page`` and ``sheet`` tell the answer.
+"""
+
+from tongguan.replay.export import export
+from tongguan.replay.files import BadHistory, History
+from tongguan.replay.judge import Laws, View, judge
+from tongguan.replay.local import Progress
+from tongguan.replay.local import engine as local_engine
+from tongguan.replay.report import page
+from tongguan.replay.service import Replayed, from_database, replay
+from tongguan.replay.sheet import sheet
+
+__all__ = [
+    "BadHistory",
+    "History",
+    "Laws",
+    "Progress",
+    "Replayed",
+    "View",
+    "export",
+    "from_database",
+    "judge",
+    "local_engine",
+    "page",
+    "replay",
+    "sheet",
+]

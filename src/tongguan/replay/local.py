@@ -1,0 +1,140 @@
+"""The local engine: history files on this machine, whatever their size.
+
+A first pass spreads the rows over as many spill files as there must be so that one holds the
+whole history of some buyers and fits into memory; a second pass judges one after the other, two
+at a time. A history that fits is not spilled.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+import polars as pl
+
+from tongguan.replay import tally
+from tongguan.replay.files import History
+from tongguan.replay.judge import COLUMNS, Judge
+from tongguan.replay.schema import BUCKETS
+from tongguan.replay.tally import Tally
+
+PARCELS_AT_ONCE = 200_000
+"""Parcels of one bucket: some 0.4 GB of memory while they are judged."""
+THREADS = 2
+
+Progress = Callable[[int, int], None]
+"""Called with parcels judged so far, and of how many."""
+Frames = Mapping[str, pl.DataFrame]
+
+
+def run(history: History, judge: Judge, progress: Progress = lambda done, of: None) -> Tally:
+    """Judge a whole history. Raises files.BadHistory, OSError when the disk for spilling fails."""
+    count = max(1, -(-history.parcels // PARCELS_AT_ONCE))
+    if count == 1:
+        frames = {name: pl.concat(_rows(history, name)) for name in COLUMNS}
+        told = judge(frames)
+        progress(history.parcels, history.parcels)
+        return tally.total([told])
+    with _spilled(history, count) as spill:
+        return tally.total(_judged(spill, count, judge, history.parcels, progress))
+
+
+def engine(progress: Progress) -> Callable[[History, Judge], Tally]:
+    """The local engine, telling how far it is."""
+    return partial(run, progress=progress)
+
+
+def _judged(
+    spill: "Spill", count: int, judge: Judge, parcels: int, progress: Progress
+) -> Iterator[Tally]:
+    def work(number: int) -> tuple[int, Tally]:
+        frames = spill.read(number)
+        return frames["parcels"].height, judge(frames)
+
+    done = 0
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="replay") as pool:
+        waiting: set[Future[tuple[int, Tally]]] = set()
+        numbers = iter(range(count))
+        try:
+            while True:
+                # No more than the threads can do: what is read waits in memory.
+                for number in numbers:
+                    waiting.add(pool.submit(work, number))
+                    if len(waiting) == THREADS:
+                        break
+                if not waiting:
+                    return
+                ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in ready:
+                    height, told = future.result()
+                    done += height
+                    progress(done, parcels)
+                    yield told
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _rows(history: History, dataset: str) -> Iterator[pl.DataFrame]:
+    """The rows of a dataset, file by file; at least one frame."""
+    columns = list(COLUMNS[dataset])
+    placed = ["zone", "month"] if dataset == "parcels" else []
+    yield history.empty(dataset, columns).select(*columns, *placed)
+    for part in history.parts(dataset):
+        yield history.read(dataset, part, columns).select(*columns, *placed)
+
+
+@contextmanager
+def _spilled(history: History, count: int) -> Iterator["Spill"]:
+    """The history spread over ``count`` buckets in a temporary folder, which goes at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="tongguan-replay-"))
+    try:
+        spill = Spill(folder, count)
+        for dataset in COLUMNS:
+            for frame in _rows(history, dataset):
+                spill.add(dataset, frame)
+        yield spill
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Spill:
+    """Rows on disk by bucket: one file for each bucket and dataset, frames one after the other."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self._folder, self._count = folder, count
+        self._empty: dict[str, pl.DataFrame] = {}
+
+    def add(self, dataset: str, frame: pl.DataFrame) -> None:
+        """Append rows to the buckets they belong to."""
+        self._empty.setdefault(dataset, frame.clear())
+        number = (pl.col("bucket") * self._count // BUCKETS).alias("_number")
+        for part in frame.with_columns(number).partition_by("_number", maintain_order=True):
+            out = BytesIO()
+            part.drop("_number").write_ipc(out, compression="lz4")
+            data = out.getbuffer()
+            with self._file(dataset, int(part["_number"][0])).open("ab") as file:
+                file.write(len(data).to_bytes(8, "big"))
+                file.write(data)
+
+    def read(self, number: int) -> dict[str, pl.DataFrame]:
+        """All rows of one bucket, by dataset."""
+        return {
+            dataset: pl.concat([empty, *self._frames(self._file(dataset, number))])
+            for dataset, empty in self._empty.items()
+        }
+
+    def _file(self, dataset: str, number: int) -> Path:
+        return self._folder / f"{dataset}-{number:06d}"
+
+    @staticmethod
+    def _frames(path: Path) -> Iterator[pl.DataFrame]:
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            while size := file.read(8):
+                yield pl.read_ipc(BytesIO(file.read(int.from_bytes(size, "big"))))
