@@ -20,8 +20,9 @@ import polars as pl
 import psycopg
 
 from tongguan import clearance, codes, messages, store
-from tongguan.clearance import intake, record, report, service
+from tongguan.clearance import intake, report, service
 from tongguan.clearance.kinds import KINDS
+from tongguan.clearance.record import arrive, record, sweep
 from tongguan.sharing import registry as companies
 
 NOON = "2022-06-01T12:00:00+08:00"
@@ -544,17 +545,17 @@ class Window:
         with self.database.connect(autocommit=True) as conn:
             desk = service.desk(conn, self.vault, under)
             batch = intake.prepare(files, desk, messages.Limits())
-        return partial(record.record, batch=batch, settings=under, seal=self.vault.seal)
+        return partial(record, batch=batch, settings=under, seal=self.vault.seal)
 
     def arrive(self, key: str, at: str) -> list[dict[str, Any]]:
         """Report lines, with events, of what is on site now under a number."""
-        work = partial(record.arrive, key=key, settings=self.settings(at))
+        work = partial(arrive, key=key, settings=self.settings(at))
         _, ids = store.transact(self.database, work)
         with self.database.borrow() as conn:
             return report.document_lines(conn, ids)
 
     def sweep(self, at: str) -> None:
-        store.transact(self.database, partial(record.sweep, settings=self.settings(at)))
+        store.transact(self.database, partial(sweep, settings=self.settings(at)))
 
     def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
         with self.database.connect(autocommit=True) as conn:
