@@ -286,7 +286,10 @@ def write(
 
 def _log(conn: psycopg.Connection, batch_id: int, stored: Sequence[Receipt]) -> None:
     """Make each receipt a leaf of the evidence log."""
-    made = [leaves.receipt_leaf(leaves.receipt_digests(r.xml, r.type, r.documents)) for r in stored]
+    made = [
+        leaves.receipt_leaf(r.id, leaves.receipt_digests(r.xml, r.type, r.documents))
+        for r in stored
+    ]
     ids, whose = [r.id for r in stored], [r.company for r in stored]
     evidence.append(conn, batch_id, evidence.RECEIPT, ids, made, whose)
 

@@ -25,7 +25,7 @@ from tongguan.messages.envelope import envelope
 from tongguan.messages.pages import documentation
 from tongguan.messages.parse import parse
 from tongguan.messages.parsed import Limits, Parsed
-from tongguan.messages.render import message, render
+from tongguan.messages.render import escape, message, render
 from tongguan.messages.schema import xsd
 from tongguan.messages.signature import LAW as SIGNATURE_LAW
 from tongguan.messages.signature import Verified, serial_of, verify
@@ -60,6 +60,7 @@ __all__ = [
     "diagnose",
     "documentation",
     "envelope",
+    "escape",
     "find_signer",
     "issue",
     "mask",

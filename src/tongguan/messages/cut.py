@@ -70,10 +70,10 @@ def _tags(document: str) -> tuple[re.Pattern[bytes], re.Pattern[bytes], re.Patte
     )
 
 
-_ROOT = re.compile(rb"<([^\s<>/!?]+)[\s>]")
+_ROOT = re.compile(rb"<((?:[^\s<>/:!?]+:)?\w+Message)[\s>]")
 
 
 def _root(head: bytes) -> bytes:
     """The name of the root, with its prefix; empty if none is opened."""
-    found = _ROOT.findall(head)
-    return found[-1] if found else b""
+    found = _ROOT.search(head)
+    return found[1] if found else b""

@@ -1,9 +1,10 @@
 """What a leaf of the evidence log says of a message or a receipt, so that parts can be shown alone.
 
-A leaf holds the digests of the parts. Whoever shows one document shows it with the digests of the
-others, and nobody learns what those say. A receipt's documents each have a random guid, so their
-digests cannot be guessed; of a message that came from outside each part is hashed behind a *blind*,
-16 bytes that only the window can compute again, from a secret of that message.
+A leaf holds the digests of the parts, that of a receipt also its number. Whoever shows one document
+shows it with the digests of the others, and nobody learns what those say. A receipt's documents
+each have a random guid, so their digests cannot be guessed; of a message that came from outside
+each part is hashed behind a *blind*, 16 bytes that only the window can compute again, from a secret
+of that message.
 """
 
 import hashlib
@@ -33,8 +34,18 @@ def unframed(frame: bytes) -> tuple[bytes, bytes]:
     return frame[8 : 8 + length], frame[8 + length :]
 
 
-def message_parts(data: bytes, digest: bytes, parsed: messages.Parsed) -> list[bytes]:
-    """The parts of a message. digest: SHA-256 of ``data``.
+def shown_alone(parts: Sequence[bytes], position: int) -> bytes:
+    """A message of one of the documents of a message, from its parts."""
+    return alone(*unframed(parts[FRAME]), parts[FIRST_DOCUMENT + position])
+
+
+def alone(head: bytes, tail: bytes, document: bytes) -> bytes:
+    """A message of one document; without a head the document is the message."""
+    return messages.alone(head, document, tail) if head else document
+
+
+def message_parts(data: bytes, original: bytes, parsed: messages.Parsed) -> list[bytes]:
+    """The parts of a message. original: SHA-256 of ``data``.
 
     A message that was refused, or whose bytes cannot be cut, has one document: all of it.
     """
@@ -43,8 +54,8 @@ def message_parts(data: bytes, digest: bytes, parsed: messages.Parsed) -> list[b
     if not parsed.refused and parsed.type is not None:
         whole = messages.cut(inner, parsed.type, parsed.documents)
     if whole is None:
-        return [digest, framed(b"", b""), b"", inner]
-    return [digest, framed(whole.head, whole.tail), whole.rest, *whole.documents]
+        return [original, framed(b"", b""), b"", inner]
+    return [original, framed(whole.head, whole.tail), whole.rest, *whole.documents]
 
 
 def blinds(secret: bytes, count: int) -> list[bytes]:
@@ -53,11 +64,15 @@ def blinds(secret: bytes, count: int) -> list[bytes]:
     return [stream[n : n + BLIND_BYTES] for n in range(0, len(stream), BLIND_BYTES)]
 
 
+def digest(blind: bytes, part: bytes) -> bytes:
+    """The digest of a part; of a receipt's without a blind."""
+    return hashlib.sha256(blind + part).digest()
+
+
 def blinded(parts: Sequence[bytes], secret: bytes) -> list[bytes]:
     """The digests of the parts of a message."""
     return [
-        hashlib.sha256(blind + part).digest()
-        for blind, part in zip(blinds(secret, len(parts)), parts, strict=True)
+        digest(blind, part) for blind, part in zip(blinds(secret, len(parts)), parts, strict=True)
     ]
 
 
@@ -72,9 +87,9 @@ def receipt_digests(xml: bytes, type_: str, documents: int) -> list[bytes]:
     if whole is None:
         raise ValueError(f"a {type_} of this window must have {documents} documents")
     frame = framed(whole.head, whole.tail + whole.rest)
-    return [hashlib.sha256(part).digest() for part in (frame, *whole.documents)]
+    return [digest(b"", part) for part in (frame, *whole.documents)]
 
 
-def receipt_leaf(digests: Sequence[bytes]) -> bytes:
-    """The leaf hash of a receipt, from the digests of its parts."""
-    return leaf_hash(RECEIPT_LABEL + b"".join(digests))
+def receipt_leaf(number: int, digests: Sequence[bytes]) -> bytes:
+    """The leaf hash of a receipt, from its number and the digests of its parts."""
+    return leaf_hash(RECEIPT_LABEL + number.to_bytes(8, "big") + b"".join(digests))
