@@ -14,16 +14,13 @@ from typing import Any
 import polars as pl
 import psycopg
 
-from tongguan import finance, policy
+from tongguan import policy
 from tongguan.clearance import dossier, lawbook
-from tongguan.clearance.decide import Decisions, Standing, decide
+from tongguan.clearance.decide import Decisions, decide
 from tongguan.clearance.kinds import KINDS
+from tongguan.clearance.recorded import MEMBERS, PAPERS, Record, differences, recorded
 from tongguan.clearance.report import document_lines
-from tongguan.clearance.writing import DECISION_AMOUNTS, TAX_LINE_AMOUNTS
-
-DECIDED_BY = r"^(match|buyer|goods|limit)\.|^guarantee\.insufficient$"
-"""Rules that come out of ``decide`` (an amount beyond reckoning is a message.field error); the
-others were found at intake."""
+from tongguan.clearance.rules import Dossiers
 
 
 class UnknownKey(LookupError):  # noqa: N818 - a look-up that found nothing
@@ -111,10 +108,10 @@ def explain(
     companies: only parcels of which one of them has sent a document. Raises UnknownKey; Differs
     if a decision cannot be reproduced; lawbook.UnknownPolicy.
     """
-    lists = _sent_by(conn, _lists(conn, key), companies)
+    lists = _sent_by(conn, lists_of(conn, key), companies)
     if lists:
         return [_explanation(conn, list_id) for list_id in lists]
-    others = _sent_by(conn, _others(conn, key), companies)
+    others = _sent_by(conn, others_of(conn, key), companies)
     if not others:
         raise UnknownKey(
             f"no document has the number {key!r}: give an orderNo, copNo, invtNo, "
@@ -123,7 +120,8 @@ def explain(
     return [Explanation(document_lines(conn, others), [], ())]
 
 
-def _lists(conn: psycopg.Connection, key: str) -> list[int]:
+def lists_of(conn: psycopg.Connection, key: str) -> list[int]:
+    """The declaration lists that carry a number, oldest first."""
     sql = """SELECT id FROM document WHERE kind = %(kind)s AND current AND key_b = %(key)s
         UNION SELECT id FROM document WHERE kind = %(kind)s AND NOT current AND key_b = %(key)s
         UNION SELECT id FROM document WHERE kind = %(kind)s AND cop_b = %(key)s
@@ -149,7 +147,8 @@ def _sent_by(
     return [row[0] for row in conn.execute(sql, asked)]
 
 
-def _others(conn: psycopg.Connection, key: str) -> list[int]:
+def others_of(conn: psycopg.Connection, key: str) -> list[int]:
+    """The documents of any kind that carry a number, oldest first."""
     sql = """SELECT id FROM document WHERE kind = ANY(%s) AND current AND key_b = %s
         UNION SELECT id FROM document WHERE NOT current AND key_b = %s ORDER BY id"""
     numbers = [kind.number for kind in KINDS.values()]
@@ -157,45 +156,33 @@ def _others(conn: psycopg.Connection, key: str) -> list[int]:
 
 
 def _explanation(conn: psycopg.Connection, list_id: int) -> Explanation:
-    sql = """SELECT order_id, payment_id, waybill_id, day, policy, used_before_fen, buyer,
-            guarantor, guarantee_free_fen, guarantee_state
-        FROM decision WHERE document_id = %s"""
-    decided = conn.execute(sql, (list_id,)).fetchone()
-    if decided is None:
+    record = recorded(conn, list_id)
+    if record is None:
         return Explanation(document_lines(conn, [list_id]), [], ())
-    *papers, day, digest, used_before, buyer, guarantor, free, state = decided
-    kinds = [KINDS[name].number for name in ("order", "payment", "waybill", "inventory")]
+    kinds = [KINDS[name].number for name in (*PAPERS, "inventory")]
     members = pl.DataFrame(
-        {"case": [0] * 4, "id": [*papers, list_id], "kind": kinds},
-        schema={"case": pl.Int64, "id": pl.Int64, "kind": pl.Int64},
+        {"case": [0] * 4, "id": [*record.papers, list_id], "kind": kinds}, schema=MEMBERS
     )
     dossiers = dossier.assemble(conn, members, {})
-    law = lawbook.by_hash(conn, digest).on(day)
-    used = pl.DataFrame(
-        {"buyer": [buyer], "used_fen": [used_before]},
-        schema={"buyer": pl.String, "used_fen": pl.Int64},
-    )
-    states = pl.DataFrame(
-        {
-            "code": [guarantor],
-            "known": [free is not None],
-            "frozen": [state == "frozen"],
-            "free_fen": [free],
-            "amount_fen": [None],
-        },
-        schema=finance.guarantees.STATES,
-    )
-    decisions = decide(dossiers, law, Standing(used, states, state != "required"))
-    differences = _differences(conn, list_id, decisions)
-    if differences:
-        raise Differs(differences)
-    return Explanation(
-        document_lines(conn, [*papers, list_id]),
-        _compared(dossiers.heads),
-        policy.explain(decisions.assessment, 0, law),
-        day,
-        digest,
-    )
+    law = lawbook.by_hash(conn, record.policy).on(record.day)
+    decisions = decide(dossiers, law, record.standing(record.buyer))
+    found = differences(record, decisions)
+    if found:
+        raise Differs(found)
+    lines = document_lines(conn, [*record.papers, list_id])
+    return explained(lines, dossiers, decisions, law, record)
+
+
+def explained(
+    lines: list[dict[str, Any]],
+    dossiers: Dossiers,
+    decisions: Decisions,
+    law: policy.Law,
+    record: Record,
+) -> Explanation:
+    """The explanation of one decision. lines: of its documents, as from ``document_lines``."""
+    steps = policy.explain(decisions.assessment, 0, law)
+    return Explanation(lines, _compared(dossiers.heads), steps, record.day, record.policy)
 
 
 def _compared(heads: pl.DataFrame) -> list[Compared]:
@@ -215,40 +202,4 @@ def _compared(heads: pl.DataFrame) -> list[Compared]:
     return [
         Compared(rule, left, value(left), right, value(right), same(left, right))
         for rule, left, right in COMPARED
-    ]
-
-
-def _differences(conn: psycopg.Connection, list_id: int, decisions: Decisions) -> list[str]:
-    """Every amount, the regime, the outcome and every finding that is not as recorded."""
-    names = ("regime", "refused", "eligible", "hold_fen", *DECISION_AMOUNTS)
-    sql = f"SELECT {', '.join(names)} FROM decision WHERE document_id = %s"
-    recorded = dict(zip(names, conn.execute(sql, (list_id,)).fetchone() or (), strict=True))
-    now = decisions.heads.row(0, named=True)
-    found = [
-        f"{name}: recorded {recorded[name]}, recomputed {now[name]}"
-        for name in names
-        if recorded[name] != now[name]
-    ]
-    columns = ("gnum", *TAX_LINE_AMOUNTS)
-    sql = f"SELECT {', '.join(columns)} FROM tax_line WHERE document_id = %s ORDER BY gnum"
-    stored = {row[0]: row for row in conn.execute(sql, (list_id,))}
-    lines = {row[0]: row for row in decisions.lines.select(columns).iter_rows()}
-    found += [
-        f"line {gnum}: recorded {stored.get(gnum)}, recomputed {lines.get(gnum)}"
-        for gnum in sorted(stored.keys() | lines.keys())
-        if stored.get(gnum) != lines.get(gnum)
-    ]
-    return found + _finding_differences(conn, list_id, decisions)
-
-
-def _finding_differences(conn: psycopg.Connection, list_id: int, decisions: Decisions) -> list[str]:
-    names = ("rule", "document", "field", "gnum", "expected", "actual")
-    sql = f"""SELECT {", ".join(names)} FROM finding WHERE document_id = %s
-        AND (rule ~ %s AND rule !~ '-missing$' OR rule = 'message.field' AND severity = 'error')"""
-    recorded = {tuple(row) for row in conn.execute(sql, (list_id, DECIDED_BY))}
-    decided = pl.col("rule").str.contains(DECIDED_BY) | (pl.col("rule") == "message.field")
-    now = set(decisions.findings.filter(decided).select(names).iter_rows())
-    return [
-        *(f"recorded only: {row}" for row in sorted(recorded - now, key=str)),
-        *(f"recomputed only: {row}" for row in sorted(now - recorded, key=str)),
     ]

@@ -15,7 +15,7 @@ import psycopg
 
 from tongguan import codes, store
 from tongguan.clearance import ZONE, lawbook
-from tongguan.clearance.explain import DECIDED_BY
+from tongguan.clearance.recorded import DECIDED_BY
 from tongguan.replay import sequence
 from tongguan.replay.files import Writer
 from tongguan.replay.reproduce import LAW_RULES
