@@ -16,6 +16,7 @@ from tongguan.clearance.settings import ZONE
 from tongguan.policy import samples, words
 from tongguan.policy.amounts import yuan_text as yuan
 from tongguan.policy.goods_status import RELIEFS, STATUS_WORDS
+from tongguan.sharing.verification import Check
 
 Parameters = Mapping[str, policy.Parameter]
 
@@ -25,6 +26,11 @@ err = Console(stderr=True, highlight=False)
 SHAPES = {800: "●", 899: "●", 120: "◐", 399: "◐", 400: "◐", 2: "○", 1: "◌", 100: "✕"}
 COLOURS = {"●": "green", "◐": "cyan", "○": "yellow", "◌": "dim", "✕": "red"}
 PARCELS_SHOWN = 30
+RESULTS = {
+    True: ("✓", "ok", "green"),
+    False: ("✕", "failed", "red"),
+    None: ("–", "unknown", "yellow"),
+}
 
 
 def status_text(status: int) -> Text:
@@ -41,6 +47,17 @@ def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) ->
     for column in columns:
         made.add_column(column, justify="right" if column in figures else "left", overflow="fold")
     return made
+
+
+def checks(made: Iterable[Check]) -> Text:
+    """What was verified, one line each; what failed says why."""
+    shown = Text()
+    for check in made:
+        shape, word, style = RESULTS[check.ok]
+        shown.append(f"{shape} {word:8}", style=style)
+        shown.append(f"{check.what}{f': {check.detail}' if check.detail else ''}\n")
+    shown.rstrip()
+    return shown
 
 
 def outcomes(frame: pl.DataFrame) -> Table:

@@ -20,6 +20,8 @@ from tongguan.clearance.intake import Source, read_message, sources
 from tongguan.clearance.lawbook import UnknownPolicy
 from tongguan.clearance.lawbook import add as add_edition
 from tongguan.clearance.lawbook import current as current_policy
+from tongguan.clearance.pack import pack, sealed
+from tongguan.clearance.prove import PROOF_SUFFIX, prove_files
 from tongguan.clearance.record import Recorded, UnknownArrival, record
 from tongguan.clearance.report import Finished, document_lines, finish, money
 from tongguan.clearance.report import lines as report_lines
@@ -31,12 +33,15 @@ from tongguan.clearance.service import (
     desk,
     prepare_database,
     settings,
+    sign_head,
 )
 from tongguan.clearance.settings import ZONE, Arrivals, Registry, Settings, Signatures
+from tongguan.clearance.verify import check_facts, verify
 
 __all__ = [
     "ATTEMPTS",
     "PAYMENT_PROBLEMS",
+    "PROOF_SUFFIX",
     "ZONE",
     "Arrivals",
     "Compared",
@@ -59,6 +64,7 @@ __all__ = [
     "add_edition",
     "arrive",
     "catch_up",
+    "check_facts",
     "clear",
     "clock",
     "current_policy",
@@ -71,15 +77,20 @@ __all__ = [
     "guarantee_facts",
     "money",
     "open_guarantee",
+    "pack",
     "pay",
     "prepare_database",
     "prepare_handed",
+    "prove_files",
     "read_message",
     "record",
     "report_lines",
+    "sealed",
     "set_clock",
     "settings",
     "settle",
+    "sign_head",
     "sources",
     "statement",
+    "verify",
 ]

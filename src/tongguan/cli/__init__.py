@@ -15,6 +15,7 @@ from tongguan.cli import (  # noqa: F401 - they add their verbs
     certificates,
     clearing,
     companies,
+    evidence,
     history,
     keys,
     law,

@@ -29,6 +29,7 @@ guarantee_app = typer.Typer(no_args_is_help=True, help="Guarantees for the tax o
 company_app = typer.Typer(
     no_args_is_help=True, help="Companies: their filing, and who may send for whom."
 )
+log_app = typer.Typer(no_args_is_help=True, help="The evidence log: its key, heads and proofs.")
 keys_app = typer.Typer(no_args_is_help=True, help="API keys and development certificates.")
 export_app = typer.Typer(no_args_is_help=True, help="What this window knows, as files.")
 park_app = typer.Typer(no_args_is_help=True, help="What happens on site.")
@@ -39,6 +40,7 @@ app.add_typer(park_app, name="park")
 app.add_typer(company_app, name="company")
 app.add_typer(keys_app, name="keys")
 app.add_typer(messages_app, name="messages")
+app.add_typer(log_app, name="log")
 
 
 def now_or(at: datetime | None) -> datetime:

@@ -328,6 +328,13 @@ def head(conn: psycopg.Connection, size: int | None = None) -> Head | None:
     return Head(origin, count, merkle.root_of(_cut(peaks)), at_ms, public, signature)
 
 
+def origin(conn: psycopg.Connection) -> str:
+    """The name of this log."""
+    row = conn.execute("SELECT origin FROM evidence_log").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
 def positions(conn: psycopg.Connection, kind: int, subjects: Mapping[int, int]) -> dict[int, int]:
     """Positions of the leaves about some subjects (id: its batch); of those that have one."""
     sql = """SELECT s.subject, r.first + s.place - 1 FROM evidence_run r
@@ -361,7 +368,7 @@ def leaf(conn: psycopg.Connection, position: int) -> Leaf:
 
 def proof(conn: psycopg.Connection, position: int, size: int) -> list[bytes]:
     """The hashes that prove a leaf to be in the tree of a size. Raises UnknownPosition."""
-    return _proofs(conn, [position], size)[position]
+    return proofs(conn, [position], size)[position]
 
 
 def consistency(conn: psycopg.Connection, old: int, new: int) -> list[bytes]:
@@ -374,6 +381,20 @@ def consistency(conn: psycopg.Connection, old: int, new: int) -> list[bytes]:
         raise UnknownPosition(f"the log has no trees of {old} and then {new} leaves")
     spans = merkle.consistency_spans(old, new)
     return merkle.path(spans, _hashes(conn, merkle.nodes_of(spans)))
+
+
+def growth(conn: psycopg.Connection, since: int | None) -> tuple[Head, dict[str, Any]]:
+    """The last head, and as JSON values the proof that the head of a size is its beginning.
+
+    since: the size of the older head; None: the last itself. Raises UnknownPosition.
+    """
+    new = head(conn)
+    old = new if since is None else head(conn, since)
+    if new is None or old is None:
+        size = "any" if since is None else f"{since}"
+        raise UnknownPosition(f"the log has no head of {size} leaves")
+    path = [each.hex() for each in consistency(conn, old.size, new.size)]
+    return new, {"old": old.facts(), "new": new.facts(), "path": path}
 
 
 def proof_of(conn: psycopg.Connection, position: int) -> dict[str, Any]:
@@ -389,7 +410,7 @@ def proofs_of(conn: psycopg.Connection, positions: Sequence[int]) -> dict[int, d
     last = head(conn)
     if last is None:
         raise UnknownPosition("the log has no leaves yet")
-    found = _proofs(conn, positions, last.size)
+    found = proofs(conn, positions, last.size)
     leaves = _hashes(conn, {(0, position) for position in positions})
     return {
         position: {
@@ -403,9 +424,7 @@ def proofs_of(conn: psycopg.Connection, positions: Sequence[int]) -> dict[int, d
     }
 
 
-def _proofs(
-    conn: psycopg.Connection, positions: Sequence[int], size: int
-) -> dict[int, list[bytes]]:
+def proofs(conn: psycopg.Connection, positions: Sequence[int], size: int) -> dict[int, list[bytes]]:
     last = head(conn)
     most = min(size, last.size if last else 0)
     if wrong := [position for position in positions if not 0 <= position < most]:

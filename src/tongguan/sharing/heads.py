@@ -22,7 +22,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 from tongguan import store
 
 _ED25519 = b"\x01"
+KEY_BYTES, SIGNATURE_BYTES, HASH_BYTES = 32, 64, 32
+_FIELDS = ("origin", "size", "root", "time", "key", "public", "signature")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Malformed(ValueError):  # noqa: N818 - what is wrong with it
+    """A file is not written as evidence is written."""
 
 
 class Signer:
@@ -79,9 +85,13 @@ class Head:
     @property
     def note(self) -> str:
         """The head as a signed note."""
-        signed = bytes.fromhex(key_id(self.origin, self.public)) + self.signature
+        signed = bytes.fromhex(self.key_id) + self.signature
         signature = base64.b64encode(signed).decode("ascii")
         return f"{self.text}\n— {self.origin} {signature}\n"
+
+    @property
+    def key_id(self) -> str:
+        return key_id(self.origin, self.public)
 
     @property
     def is_signed(self) -> bool:
@@ -94,7 +104,7 @@ class Head:
             "size": self.size,
             "root": self.root.hex(),
             "time": time_text(self.at_ms),
-            "key": key_id(self.origin, self.public),
+            "key": self.key_id,
             "public": self.public.hex(),
             "signature": self.signature.hex(),
         }
@@ -119,3 +129,58 @@ def time_ms(text: str) -> int:
     if time_text(at_ms) != text:
         raise ValueError(f"{text!r} is not a time such as {time_text(0)}")
     return at_ms
+
+
+def unhex(text: Any, count: int, where: str) -> bytes:
+    """So many bytes in hex, small letters only. Raises Malformed."""
+    try:
+        found = bytes.fromhex(text)
+    except (TypeError, ValueError):
+        found = b""
+    if len(found) != count or found.hex() != text:
+        raise Malformed(f"{where} is not {count} bytes in hex")
+    return found
+
+
+def head_from(facts: Any) -> Head:
+    """The head that ``Head.facts`` wrote. Raises Malformed; says nothing of its signature."""
+    if not isinstance(facts, dict) or set(facts) != set(_FIELDS):
+        raise Malformed(f"a head has {', '.join(_FIELDS)} and nothing else")
+    origin, size, at = facts["origin"], facts["size"], facts["time"]
+    if not isinstance(origin, str) or not origin.isascii() or not origin.isprintable():
+        raise Malformed("the origin of a head is a word")
+    if type(size) is not int or size < 0:
+        raise Malformed("the size of a head is a number from 0 up")
+    try:
+        at_ms = time_ms(at)
+    except (TypeError, ValueError):
+        raise Malformed(f"{at!r} is not a time of a head") from None
+    head = Head(
+        origin,
+        size,
+        unhex(facts["root"], HASH_BYTES, "root"),
+        at_ms,
+        unhex(facts["public"], KEY_BYTES, "public"),
+        unhex(facts["signature"], SIGNATURE_BYTES, "signature"),
+    )
+    if facts["key"] != head.key_id:
+        raise Malformed(f"the id of that key is {head.key_id}, not {facts['key']!r}")
+    return head
+
+
+def public_text(origin: str, public: bytes) -> str:
+    """A log's public key as a line (C2SP signed-note, verifier key)."""
+    data = base64.b64encode(_ED25519 + public).decode("ascii")
+    return f"{origin}+{key_id(origin, public)}+{data}"
+
+
+def public_from(text: str) -> tuple[str, bytes]:
+    """Origin and public key of a line that ``public_text`` wrote. Raises Malformed."""
+    origin, _, rest = text.strip().partition("+")
+    try:
+        data = base64.b64decode(rest.partition("+")[2], validate=True)
+    except ValueError:
+        data = b""
+    if len(data) != 1 + KEY_BYTES or public_text(origin, data[1:]) != text.strip():
+        raise Malformed("not a public key: it looks like NAME+ID+KEY, in one line")
+    return origin, data[1:]
