@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from tongguan.policy import treatment
+
 
 def take(cases: pl.DataFrame, limit_fen: int) -> pl.DataFrame:
     """What each case finds used, and whether it still fits into the year.
@@ -38,20 +40,17 @@ def _several(cases: pl.DataFrame, limit_fen: int) -> pl.DataFrame:
         used_before_fen=pl.col("used_fen") + wanted.cum_sum().over("buyer") - wanted,
         takes=pl.col("takes_inside") | pl.col("takes_outside"),
     )
-    outside = pl.col("used_before_fen") + pl.col("value_fen") > limit_fen
+    outside = ~treatment.fits(pl.col("used_before_fen"), pl.col("value_fen"), limit_fen)
     doubtful = sums.select((outside & pl.col("takes")).any().over("buyer")).to_series()
     settled = _settle(sums, cases, limit_fen)
     return _in_sequence(cases, settled, doubtful, limit_fen) if doubtful.any() else settled
 
 
 def _settle(before: pl.DataFrame, cases: pl.DataFrame, limit_fen: int) -> pl.DataFrame:
-    inside = pl.col("used_before_fen") + pl.col("value_fen") <= limit_fen
-    takes = pl.when(inside).then(cases["takes_inside"]).otherwise(cases["takes_outside"])
-    return before.select(
-        "used_before_fen",
-        inside=inside,
-        counted_fen=pl.when(takes).then("value_fen").otherwise(pl.lit(0, pl.Int64)),
-    )
+    value = pl.col("value_fen")
+    inside = treatment.fits(pl.col("used_before_fen"), value, limit_fen)
+    counted = treatment.counted_fen(inside, value, cases["takes_inside"], cases["takes_outside"])
+    return before.select("used_before_fen", inside=inside, counted_fen=counted)
 
 
 def _in_sequence(
@@ -69,8 +68,8 @@ def _in_sequence(
         .iter_rows()
     ):
         year = running.get(buyer, used)
-        inside = year + value <= limit_fen
-        taken = value if (takes_inside if inside else takes_outside) else 0
+        inside = treatment.fits(year, value, limit_fen)
+        taken = treatment.counted_fen(inside, value, takes_inside, takes_outside)
         running[buyer] = year + taken
         before.append(year)
         fits.append(inside)

@@ -6,6 +6,8 @@ Decimal of scale 5 is such an integer already; nothing here passes through a bin
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import polars as pl
 
 PLACES = 5
@@ -34,16 +36,32 @@ def fifths(frame: pl.DataFrame, column: str) -> pl.Expr:
     raise ValueError(f"column {column}: needs exact decimals, not {dtype}")
 
 
-def fen(amount: pl.Expr) -> pl.Expr:
+Number = TypeVar("Number", pl.Expr, int)
+"""A column of integers, or one exact integer: the formulas of the law are the same for both."""
+
+
+def fen(amount: Number) -> Number:
     """Yuan counted in the fifth decimal (≥ 0), rounded half-up to fen, of the same integer type."""
-    rounded: pl.Expr = (amount + _PER_FEN // 2) // _PER_FEN
+    rounded: Number = (amount + _PER_FEN // 2) // _PER_FEN
     return rounded
 
 
-def half_up(numerator: pl.Expr, denominator: pl.Expr | int) -> pl.Expr:
+def half_up(numerator: Number, denominator: Number | int) -> Number:
     """The non-negative rational numerator/denominator rounded half-up to an integer."""
-    rounded: pl.Expr = (numerator * 2 + denominator) // (denominator * 2)
+    rounded: Number = (numerator * 2 + denominator) // (denominator * 2)
     return rounded
+
+
+def choose(condition: Any, yes: Any, no: Any) -> Any:
+    """``yes`` where the condition holds, else ``no``: of columns, or of one case."""
+    if isinstance(condition, pl.Expr):
+        return pl.when(condition).then(yes).otherwise(no)
+    return yes if condition else no
+
+
+def negated(condition: Any) -> Any:
+    """Where the condition does not hold: of columns, or of one case."""
+    return ~condition if isinstance(condition, pl.Expr) else not condition
 
 
 def yuan(fen_column: pl.Expr) -> pl.Expr:

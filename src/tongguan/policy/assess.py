@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from tongguan.policy import allowance
+from tongguan.policy import allowance, treatment
 from tongguan.policy.amounts import UNIT, fen, fifths, yuan, yuan_text
 from tongguan.policy.goods import FINDINGS, finding, goods_findings, goods_flags
 from tongguan.policy.quantities import decide
 from tongguan.policy.rates import (
     BONDED_MODES,
-    COUNTED,
     GENERAL,
     PARCEL,
     REFUSED,
@@ -28,7 +27,7 @@ from tongguan.policy.rates import (
     rates_of,
 )
 from tongguan.policy.shares import share
-from tongguan.policy.tax import MILLION, PARCEL_TAX, compound_taxes, taxes
+from tongguan.policy.tax import MILLION, PARCEL_TAX, compound_taxes, taxes, waived
 
 if TYPE_CHECKING:
     from tongguan.policy.policy import Law
@@ -255,55 +254,39 @@ def _used_before(cases: pl.DataFrame, used: pl.DataFrame) -> pl.Series:
 
 # -- limits and allowance --------------------------------------------------------------------------
 
-_TREATMENTS = {REFUSED: 0, GENERAL: 1, COUNTED: 2, RETAIL: 3}
-"""What may become of a case, as small integers for the columns `alone` and `treatment`."""
-
-_ALONE_REFUSED = pl.col("alone") == _TREATMENTS[REFUSED]
-_FULL = pl.col("alone").is_between(_TREATMENTS[GENERAL], _TREATMENTS[COUNTED])
-_COUNTS = pl.col("alone") >= _TREATMENTS[COUNTED]
-_TAKES = pl.col("eligible") & ~pl.col("faulty") & ~_ALONE_REFUSED
-_TAXED_IN_FULL = pl.col("treatment").is_between(_TREATMENTS[GENERAL], _TREATMENTS[COUNTED])
-
 
 def _settle(cases: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     """The regime of each case under the single limit and the buyer's year, in order of arrival."""
-    over_annual = _TREATMENTS[limits.over_annual]
-    alone = (
-        pl.when(pl.col("value_fen") <= limits.single_within_fen)
-        .then(_TREATMENTS[RETAIL])
-        .when("one_item")
-        .then(_TREATMENTS[limits.over_single_one_item])
-        .otherwise(_TREATMENTS[limits.over_single_many_items])
-    )
+    by_single, unknown = pl.col("alone"), pl.col("duty_unknown")
+    value, faulty, inside = pl.col("value_fen"), pl.col("faulty"), pl.col("inside")
+    alone = treatment.alone(value, pl.col("one_item"), limits)
     cases = cases.with_columns(alone=alone.cast(pl.Int8))
+    taking = treatment.takes(by_single, pl.col("eligible"), faulty)
     year = allowance.take(
         cases.select(
             "buyer",
             "used_fen",
             "value_fen",
-            takes_inside=_TAKES & ~_FULL.and_("duty_unknown") & _COUNTS,
-            takes_outside=_TAKES & (over_annual == _TREATMENTS[COUNTED]) & ~pl.col("duty_unknown"),
+            takes_inside=treatment.takes_inside(by_single, taking, unknown),
+            takes_outside=treatment.takes_outside(taking, unknown, limits),
         ),
         limits.annual_within_fen,
     )
-    unknown = pl.col("duty_unknown") & ~pl.col("faulty")
-    treatment = pl.when(_ALONE_REFUSED | pl.col("inside")).then("alone").otherwise(over_annual)
+    given, missing = pl.col("treatment"), pl.col("rate_missing")
     return (
         cases.hstack(year)
-        .with_columns(treatment=treatment.cast(pl.Int8))
+        .with_columns(treatment=treatment.settled(by_single, inside, limits).cast(pl.Int8))
+        .with_columns(rate_missing=treatment.rate_missing(given, unknown, faulty))
         .with_columns(
-            rate_missing=_TAXED_IN_FULL & unknown,
-            refused=(pl.col("treatment") == _TREATMENTS[REFUSED])
-            | pl.col("faulty")
-            | (_TAXED_IN_FULL & unknown),
-            over_single=_ALONE_REFUSED,
-            over_annual=~pl.col("inside") & (over_annual == _TREATMENTS[REFUSED]),
+            refused=treatment.refused(given, faulty, missing),
+            over_single=treatment.over_single(by_single),
+            over_annual=treatment.over_annual(inside, limits),
         )
         .with_columns(
-            full_tax=_TAXED_IN_FULL & ~pl.col("refused"),
+            full_tax=treatment.in_full(given) & ~pl.col("refused"),
             regime=pl.when("refused")
             .then(pl.lit(REFUSED))
-            .when(_TAXED_IN_FULL)
+            .when(treatment.in_full(given))
             .then(pl.lit(GENERAL))
             .otherwise(pl.lit(RETAIL)),
         )
@@ -361,7 +344,7 @@ def _parcel_tax(items: pl.DataFrame, settled: pl.DataFrame, rates: Rates) -> pl.
     lines = items.with_columns(
         assessed_fen=pl.when(refused).then(_ZERO).otherwise(PARCEL_TAX)
     ).with_columns(
-        waived=pl.col("assessed_fen").sum().over("row") <= rates.waiver_fen,
+        waived=waived(pl.col("assessed_fen").sum().over("row"), rates.waiver_fen),
     )
     return lines.with_columns(
         parcel_tax_fen=pl.when("waived").then(_ZERO).otherwise("assessed_fen"),

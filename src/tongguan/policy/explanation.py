@@ -7,7 +7,7 @@ source is confirmed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -17,7 +17,7 @@ import polars as pl
 
 from tongguan.policy.amounts import yuan_text
 from tongguan.policy.quantities import units_by_code
-from tongguan.policy.rates import CONDITIONS, GENERAL, KINDS_OF, PARCEL, REFUSED
+from tongguan.policy.rates import CONDITIONS, GENERAL, KINDS_OF, PARCEL, REFUSED, rates_of
 from tongguan.policy.tax import MILLION
 
 if TYPE_CHECKING:
@@ -105,14 +105,22 @@ def explain(assessment: Assessment, case: int, law: Law) -> tuple[Step, ...]:
     heads = assessment.heads.filter(pl.col("case") == case).to_dicts()
     if not heads:
         raise KeyError(f"case {case} is not in this assessment")
-    head = heads[0]
     lines = assessment.lines.filter(pl.col("case") == case).to_dicts()
-    tariff = _tariff_rows(law, [line["gcode"] for line in lines])
+    return derivation(heads[0], lines, law)
+
+
+def derivation(
+    head: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], law: Law
+) -> tuple[Step, ...]:
+    """The derivation of one case from its rows of ``Assessment.heads`` and ``Assessment.lines``."""
+    rates = rates_of(law)
     steps = [_basis_step(line) for line in lines]
     steps += _regime_steps(head, lines, law)
     if head["regime"] != REFUSED:
         for line in lines:
-            steps += _line_steps(line, head["regime"], tariff[line["gcode"]], law)
+            row = rates.row(line["gcode"])
+            assert row is not None, "only a refused case has a code the tariff lacks"
+            steps += _line_steps(line, head["regime"], row.tariff, law)
         steps += _total_steps(head, law)
     return tuple(steps)
 
@@ -136,11 +144,6 @@ def _step(what: str, gnum: int | None, formula: str, value: str, *basis: Basis |
     return Step(what, zh, en, gnum, formula, value, tuple(b for b in basis if b is not None))
 
 
-def _tariff_rows(law: Law, gcodes: list[str]) -> dict[str, dict[str, Any]]:
-    rows = law.tariff.filter(pl.col("code").is_in(gcodes)).to_dicts()
-    return {row["code"]: row for row in rows}
-
-
 def _tariff_basis(row: Mapping[str, Any], column: str, ppm: int) -> Basis:
     return Basis(
         f"tariff.{row['code']}.{column}",
@@ -159,7 +162,9 @@ def _basis_step(line: Mapping[str, Any]) -> Step:
     return _step("basis", line["gnum"], f"{goods} + {charges}", yuan_text(line["basis_fen"]))
 
 
-def _regime_steps(head: Mapping[str, Any], lines: list[dict[str, Any]], law: Law) -> Iterator[Step]:
+def _regime_steps(
+    head: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], law: Law
+) -> Iterator[Step]:
     value = yuan_text(head["value_fen"])
     parts = " + ".join(yuan_text(line["basis_fen"]) for line in lines)
     yield _step("value", None, parts, value)

@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from tongguan.policy.amounts import fifths
+from tongguan.policy.amounts import choose, fifths, negated
 
 KINDS = ("mass", "volume", "sheet", "piece")
 
-_MOST = 2**63 - 1
+LARGEST = 2**63 - 1
 """A quantity beyond Int64 (92 million tonnes) is taken as missing: it decides nothing."""
 
 
@@ -42,7 +43,7 @@ def _by_unit() -> pl.DataFrame:
     position = pl.col("kind").replace_strict(
         KINDS, range(len(KINDS)), default=None, return_dtype=pl.UInt32
     )
-    most = _MOST // pl.col("factor")
+    most = LARGEST // pl.col("factor")
     return quantity_units().select("unit", "factor", kind=position, most=most)
 
 
@@ -61,33 +62,81 @@ def decide(lines: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
     base unit; null without specific part) and `undecidable` (Boolean: a quantity the law asks for
     is not among the legal quantities).
     """
-    tested = _tested(lines, asked)
-    first, second = tested[: lines.height], tested[lines.height :]
-    again = (first["kind"] == second["kind"]).fill_null(value=False)
-    counts = ~(again & first["dear"].is_not_null())
-    dear = _true(first["dear"]) | (_true(second["dear"]) & counts)
-    decided = first["dear"].is_not_null() | second["dear"].is_not_null()
-    quantity = first["specific"].zip_with(first["specific"].is_not_null(), second["specific"])
-    conditional, most = lines["conditional"], lines["ct_quantity_most"]
-    within = _true(quantity <= most)
-    undecidable = (conditional & ~decided) | (most.is_not_null() & ~within)
-    taxed = (dear | ~conditional) & ~undecidable
-    return pl.select(
-        ct_ppm=pl.when(taxed).then(lines["ct_ppm"]).otherwise(0),
-        ct_quantity=pl.when(taxed).then(quantity.cast(pl.Int64)),
-        undecidable=undecidable,
+    both = _tested(lines, asked)
+    sides = [
+        both[: lines.height].select(pl.all().name.suffix("1")),
+        both[lines.height :].select(pl.all().name.suffix("2")),
+    ]
+    facts = lines.select("ct_ppm", "conditional", most="ct_quantity_most").hstack(
+        [column for side in sides for column in side.get_columns()]
+    )
+    first, second = (Tested(*(pl.col(f"{name}{n}") for name in Tested._fields)) for n in ("1", "2"))
+    most = pl.col("most")
+    decided = decision(first, second, pl.col("conditional"), most.is_not_null(), most.fill_null(0))
+    return facts.select(
+        ct_ppm=pl.when(decided.taxed).then("ct_ppm").otherwise(0),
+        ct_quantity=pl.when(decided.taxed & decided.measured).then(decided.quantity.cast(pl.Int64)),
+        undecidable=decided.undecidable,
     )
 
 
-def _true(flag: pl.Series) -> pl.Series:
-    return flag.fill_null(value=False)
+class Tested(NamedTuple):
+    """One legal quantity against what the tariff row asks for: columns, or the facts of one line.
+
+    `kind`: position in KINDS, -1 without one; `looked_at`: the condition has a least price for
+    this kind; `dear`: the price reaches it; `asked`: the specific rate is per this kind;
+    `amount`: in the fifth decimal of the base unit, 0 where the quantity is not usable.
+    """
+
+    kind: Any
+    looked_at: Any
+    dear: Any
+    asked: Any
+    amount: Any
+
+
+class Decision(NamedTuple):
+    """`measured`: there is a `quantity` for the specific part."""
+
+    taxed: Any
+    undecidable: Any
+    measured: Any
+    quantity: Any
+
+
+def tested(kind: Any, amount: Any, price: Any, minimum_fen: Any, least: Any, asked: Any) -> Tested:
+    """One legal quantity tested.
+
+    `price` in the fifth decimal of a yuan, `minimum_fen` the least taxed price per base unit (0
+    where `least`, that the condition has one for this kind, does not hold).
+    """
+    usable = amount > 0
+    looked_at = usable & least
+    dear = looked_at & (price * 100 >= amount * minimum_fen)
+    return Tested(kind, looked_at, dear, usable & asked, amount)
+
+
+def decision(first: Tested, second: Tested, conditional: Any, specific: Any, most: Any) -> Decision:
+    """Whether the consumption tax applies, from both legal quantities.
+
+    `conditional`: the tax has a least price; `specific`: it has a specific part, which can be
+    reckoned with up to the quantity `most`. Of two quantities of one kind the first counts.
+    """
+    again = (first.kind == second.kind) & first.looked_at
+    dear = first.dear | (second.dear & negated(again))
+    decided = first.looked_at | second.looked_at
+    measured = first.asked | second.asked
+    quantity = choose(first.asked, first.amount, second.amount)
+    within = measured & (quantity <= most)
+    undecidable = (conditional & negated(decided)) | (specific & negated(within))
+    taxed = (dear | negated(conditional)) & negated(undecidable)
+    return Decision(taxed, undecidable, measured, quantity)
 
 
 def _tested(lines: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
     """The legal quantities against what the tariff row asks for: all first ones, then all second.
 
-    `kind`; `dear` (Boolean: the price reaches the minimum; null where the condition does not look
-    at it); `specific` (Int128, fifth decimal of the base unit; null where not asked for).
+    Columns of `Tested`.
     """
     given = [
         lines[["rate", "price", f"qty{number}", f"unit{number}"]].rename(
@@ -98,13 +147,19 @@ def _tested(lines: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
     known = pl.concat(given).join(_by_unit(), on="unit", how="left", maintain_order="left")
     asks = asked[known["rate"] * len(KINDS) + known["kind"]]
     amount = fifths(known, "qty")
-    usable = (amount > 0) & (amount <= pl.col("most"))
+    usable = ((amount > 0) & (amount <= pl.col("most"))).fill_null(value=False)
+    facts = tested(
+        *(pl.col("kind"), pl.col("amount"), pl.col("price"), pl.col("minimum_fen")),
+        *(pl.col("least"), pl.col("specific")),
+    )
     return (
         known.hstack(asks)
-        .with_columns(amount=pl.when(usable).then(amount * pl.col("factor")))
-        .select(
-            "kind",
-            dear=pl.col("price") * 100 >= pl.col("amount") * pl.col("minimum_fen"),
-            specific=pl.when("specific").then("amount"),
+        .with_columns(
+            pl.col("kind").cast(pl.Int8).fill_null(-1),
+            pl.col("specific").fill_null(value=False),
+            pl.col("minimum_fen").fill_null(0),
+            least=pl.col("minimum_fen").is_not_null(),
+            amount=pl.when(usable).then(amount * pl.col("factor")).otherwise(pl.lit(0, pl.Int128)),
         )
+        .select(**facts._asdict())
     )

@@ -1,6 +1,6 @@
 """What a basket costs on a day, line by line, with the paragraph for each number.
 
-A quote is a batch of one case: the same kernel that clears parcels, asked beforehand.
+A quote is one case: the formulas of the kernel that clears parcels, asked beforehand.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import polars as pl
 
 from tongguan import codes
 from tongguan.policy.amounts import PLACES, yuan_text
-from tongguan.policy.assess import Assessment, assess
-from tongguan.policy.explanation import WORDS, Basis, Step, basis_of, explain, percent
+from tongguan.policy.assess import assess
+from tongguan.policy.explanation import WORDS, Basis, Step, basis_of, derivation, percent
 from tongguan.policy.quantities import units_by_code
-from tongguan.policy.rates import TRADE_MODES
+from tongguan.policy.rates import TRADE_MODES, rates_of
+from tongguan.policy.single import Outcome, assess_one
 
 if TYPE_CHECKING:
     from tongguan.policy.policy import Law, Policy
@@ -148,10 +149,8 @@ def quote(
     rows = [_line(errors, n, line, law) for n, line in enumerate(lines, 1)]
     if errors:
         raise QuoteErrors(errors)
-    heads = pl.DataFrame([(0, "buyer", trade_mode, *pots, True)], schema=_HEAD_SCHEMA, orient="row")
-    frame = pl.DataFrame(rows, schema=_LINE_SCHEMA, orient="row")
-    spent = pl.DataFrame({"buyer": ["buyer"], "used_fen": [int(year * 100)]})
-    return _quote(assess(heads, frame, law, spent), law, rows)
+    head = dict(zip(_HEAD_SCHEMA, (0, "buyer", trade_mode, *pots, True), strict=True))
+    return _answer(head, rows, law, int(year * 100))
 
 
 def rows_to_print(result: Quote, language: str = "zh") -> Iterator[tuple[str, ...]]:
@@ -219,8 +218,8 @@ def _number(
     return number
 
 
-def _line(errors: list[QuoteError], n: int, line: Goods, law: Law) -> tuple[Any, ...]:
-    """One line as the row of _LINE_SCHEMA, with legal quantities filled in where they are clear."""
+def _line(errors: list[QuoteError], n: int, line: Goods, law: Law) -> dict[str, Any]:
+    """One line as a row of _LINE_SCHEMA, with legal quantities filled in where they are clear."""
     if not (line.code.isascii() and line.code.isdigit() and len(line.code) == 10):
         errors.append(QuoteError(n, "code", "a tariff code of ten digits", line.code))
     price = _number(errors, n, "price", line.price)
@@ -229,13 +228,14 @@ def _line(errors: list[QuoteError], n: int, line: Goods, law: Law) -> tuple[Any,
         total = (price * qty).quantize(Decimal(1).scaleb(-PLACES), ROUND_HALF_UP)
     if total >= _MOST:
         errors.append(QuoteError(n, "price", "a line total below 10**14 yuan", str(total)))
-    row = law.tariff.filter(pl.col("code") == line.code).select("unit1", "unit2").rows()
+    known = rates_of(law).row(line.code)
+    usual_units = (known.tariff["unit1"], known.tariff["unit2"]) if known else (None, None)
     legal: list[Any] = []
     for number, given, unit, usual in zip(
         ("1", "2"),
         (line.qty1, line.qty2),
         (line.unit1, line.unit2),
-        row[0] if row else (None, None),
+        usual_units,
         strict=True,
     ):
         if unit is not None and unit not in codes.table("unit").codes:
@@ -245,7 +245,7 @@ def _line(errors: list[QuoteError], n: int, line: Goods, law: Law) -> tuple[Any,
             legal += [amount, unit or usual]
         else:
             legal += [qty, usual] if unit in (None, usual) and _counted(usual) else [None, unit]
-    return (0, n, line.code, qty, price, total, *legal)
+    return dict(zip(_LINE_SCHEMA, (0, n, line.code, qty, price, total, *legal), strict=True))
 
 
 def _counted(unit: str | None) -> bool:
@@ -256,10 +256,25 @@ def _counted(unit: str | None) -> bool:
 # -- output ----------------------------------------------------------------------------------------
 
 
-def _quote(assessment: Assessment, law: Law, rows: list[tuple[Any, ...]]) -> Quote:
-    head = assessment.heads.row(0, named=True)
-    names = dict(law.tariff.select("code", "name_zh").rows())
-    lines = assessment.lines.to_dicts()
+def _answer(head: Mapping[str, Any], rows: list[dict[str, Any]], law: Law, used_fen: int) -> Quote:
+    """The case by itself; with the columns of a batch where there is something to remark."""
+    findings: list[dict[str, Any]] = []
+    outcome = assess_one(head, rows, law, used_fen)
+    if outcome is None:
+        heads = pl.DataFrame([head], schema=_HEAD_SCHEMA)
+        lines = pl.DataFrame(rows, schema=_LINE_SCHEMA)
+        spent = pl.DataFrame({"buyer": ["buyer"], "used_fen": [used_fen]})
+        assessed = assess(heads, lines, law, spent)
+        outcome = Outcome(assessed.heads.row(0, named=True), assessed.lines.to_dicts())
+        findings = assessed.findings.to_dicts()
+    return _quote(outcome, findings, law, rows)
+
+
+def _quote(
+    outcome: Outcome, findings: list[dict[str, Any]], law: Law, rows: list[dict[str, Any]]
+) -> Quote:
+    head, rates = outcome.head, rates_of(law)
+    names = [row.tariff["name_zh"] if (row := rates.row(x["gcode"])) else None for x in rows]
     return Quote(
         day=law.day,
         regime=head["regime"],
@@ -269,15 +284,17 @@ def _quote(assessment: Assessment, law: Law, rows: list[tuple[Any, ...]]) -> Quo
         vat_fen=head["vat_fen"],
         total_fen=head["total_fen"],
         lines=tuple(
-            _line_facts(line, row, names.get(line["gcode"]))
-            for line, row in zip(lines, rows, strict=True)
+            _line_facts(line, row, name)
+            for line, row, name in zip(outcome.lines, rows, names, strict=True)
         ),
-        findings=tuple(_finding_facts(f) for f in assessment.findings.to_dicts()),
-        steps=explain(assessment, 0, law),
+        findings=tuple(_finding_facts(finding) for finding in findings),
+        steps=derivation(head, outcome.lines, law),
     )
 
 
-def _line_facts(line: Mapping[str, Any], row: tuple[Any, ...], name: str | None) -> dict[str, Any]:
+def _line_facts(
+    line: Mapping[str, Any], row: Mapping[str, Any], name: str | None
+) -> dict[str, Any]:
     money = ("goods", "charges", "basis", "duty", "consumption", "vat", "parcel_tax")
     taxes = ("duty_fen", "consumption_fen", "vat_fen", "parcel_tax_fen")
     rates = ("duty", "ct", "vat", "parcel", "levy")
@@ -285,7 +302,7 @@ def _line_facts(line: Mapping[str, Any], row: tuple[Any, ...], name: str | None)
         "gnum": line["gnum"],
         "code": line["gcode"],
         "name": name,
-        "qty": f"{row[3].normalize():f}",
+        "qty": f"{row['qty'].normalize():f}",
         **{field: yuan_text(line[f"{field}_fen"]) for field in money},
         "total": yuan_text(sum(line[tax] for tax in taxes)),
         "rates": {

@@ -5,11 +5,11 @@ Built once per law and kept; nothing in it is computed from a case.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -75,6 +75,20 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """One code of the tariff of the day, for one parcel.
+
+    `facts`: its row of `Rates.table`; `tariff`: its row of `Law.tariff`; `asks`: per kind of
+    quantity, in the order of KINDS, the least taxed price in fen (None: not looked at) and
+    whether the specific rate is per this kind.
+    """
+
+    facts: Mapping[str, Any]
+    tariff: Mapping[str, Any]
+    asks: tuple[tuple[int | None, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Rates:
     """What the kernel needs of a Law.
 
@@ -107,6 +121,26 @@ class Rates:
     reach_fen: int
     law_goods: str
     law_list: str
+    tariff: pl.DataFrame
+    _rows: dict[str, Row] = field(default_factory=dict)
+    _positions: dict[str, int] = field(default_factory=dict)
+
+    def row(self, gcode: str) -> Row | None:
+        """What one code says; None where the tariff has no such code. Kept once asked for."""
+        found = self._rows.get(gcode)
+        if found is not None:
+            return found
+        if not self._positions:
+            self._positions.update({code: n for n, code in enumerate(self.index["gcode"])})
+        at = self._positions.get(gcode)
+        if at is None:
+            return None
+        asks = self.asked.slice(at * len(KINDS), len(KINDS)).select("minimum_fen", "specific")
+        row = Row(
+            self.table.row(at, named=True), self.tariff.row(at, named=True), tuple(asks.rows())
+        )
+        self._rows[gcode] = row
+        return row
 
     @property
     def levy_ppm(self) -> int:
@@ -198,6 +232,7 @@ def _rates(key: _Key) -> Rates:
             for name in (law.positive_list_version or "").split(" + ")
             if name in versions() or name == DRAFT
         ),
+        tariff=law.tariff,
     )
 
 

@@ -7,7 +7,11 @@ because the notices tax each line at its own rate and say nothing about leftover
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
+
+from tongguan.policy.amounts import Number
 
 
 def share(lines: pl.DataFrame, pot_fen: pl.Series, goods_total_fen: pl.Series) -> pl.Series:
@@ -26,6 +30,32 @@ def share(lines: pl.DataFrame, pot_fen: pl.Series, goods_total_fen: pl.Series) -
     return charges.scatter(charged, _shared(few, pot_fen, goods_total_fen))
 
 
+def share_of_one(pot_fen: int, goods_fen: list[int], gnums: list[int]) -> list[int]:
+    """The same for the lines of one case, in exact integers."""
+    total = sum(goods_fen)
+    if not total:
+        goods_fen, total = [1] * len(goods_fen), len(goods_fen)
+    parts = [part(pot_fen, goods, total) for goods in goods_fen]
+    missing = sum(remainder for _, remainder in parts)
+    order = sorted(range(len(parts)), key=lambda i: (-parts[i][1], gnums[i]))
+    extra = {i: int(takes_more(rank, total, missing)) for rank, i in enumerate(order)}
+    return [whole + extra[i] for i, (whole, _) in enumerate(parts)]
+
+
+def part(pot_fen: Number, goods_fen: Number, total_fen: Number) -> tuple[Number, Number]:
+    """A line's part of the pot in whole fen, and the remainder, counted in 1/total of a fen."""
+    product = pot_fen * goods_fen
+    return product // total_fen, product % total_fen
+
+
+def takes_more(rank: Any, total_fen: Any, remainders: Any) -> Any:
+    """Whether a line, `rank`th by remainder (0 first; ties: smaller gnum), takes a fen more.
+
+    `remainders`: the sum of those of its case; that sum over the total is what is missing.
+    """
+    return rank * total_fen < remainders
+
+
 def _shared(lines: pl.DataFrame, pot_fen: pl.Series, goods_total_fen: pl.Series) -> pl.Series:
     row = lines["row"]
     parts = lines.hstack([pot_fen[row].alias("pot"), goods_total_fen[row].alias("total")])
@@ -35,11 +65,8 @@ def _shared(lines: pl.DataFrame, pot_fen: pl.Series, goods_total_fen: pl.Series)
             goods_fen=pl.when(worthless).then(1).otherwise("goods_fen"),
             total=pl.when(worthless).then(pl.len().over("row")).otherwise("total"),
         )
-    product = pl.col("pot").cast(pl.Int128) * pl.col("goods_fen")
-    parts = parts.with_columns(
-        whole=(product // pl.col("total")).cast(pl.Int64),
-        remainder=(product % pl.col("total")).cast(pl.Int64),
-    )
+    whole, over = part(pl.col("pot").cast(pl.Int128), pl.col("goods_fen"), pl.col("total"))
+    parts = parts.with_columns(whole=whole.cast(pl.Int64), remainder=over.cast(pl.Int64))
     rest = parts["remainder"] != 0
     return parts["whole"] + _leftover(parts, rest) if rest.any() else parts["whole"]
 
@@ -70,8 +97,11 @@ def _leftover(parts: pl.DataFrame, rest: pl.Series) -> pl.Series:
     )
     sums = ranked.select(
         "line",
-        taken=pl.col("rank") * pl.col("total").cast(pl.Int128)
-        < pl.col("remainder").cast(pl.Int128).sum().over("row"),
+        taken=takes_more(
+            pl.col("rank"),
+            pl.col("total").cast(pl.Int128),
+            pl.col("remainder").cast(pl.Int128).sum().over("row"),
+        ),
     )
     extra = pl.Series([0]).new_from_index(0, parts.height)
     return extra.scatter(sums.filter("taken")["line"], 1)

@@ -14,9 +14,11 @@ from the exact rational (rounding place: unconfirmed, see the parameters).
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
-from tongguan.policy.amounts import UNIT, half_up
+from tongguan.policy.amounts import UNIT, Number, half_up
 
 MILLION = 1_000_000
 """Rates are integers of parts per million."""
@@ -27,17 +29,65 @@ LARGEST_CASE_FEN = 10**14
 _INT128: int = 2**127 - 1
 
 _P = pl.col("basis_fen").cast(pl.Int128)
-_D = pl.col("duty_ppm")
-_NET = MILLION - pl.col("ct_ppm").cast(pl.Int128)
-_GROSS = _P * (_D + MILLION)  # P + D in parts per million of a fen
-_DUTY = half_up(_P * _D, MILLION).cast(pl.Int64)
+_CT = pl.col("ct_ppm").cast(pl.Int128)
 
-# The specific part is _S / _K fen: quantity (fifth decimal of a base unit) times its rate.
-_S = pl.col("ct_quantity").cast(pl.Int128) * pl.col("ct_specific_num")
-_K = pl.col("ct_specific_den").cast(pl.Int128) * UNIT
 
-_CONSUMPTION = half_up(pl.col("x") * pl.col("ct_ppm") + pl.col("s"), pl.col("den"))
-_VAT = half_up(pl.col("x") * pl.col("vat_ppm"), pl.col("den"))
+# The formulas. Operands are columns, or the exact integers of one line.
+
+
+def duty_fen(basis_fen: Number, duty_ppm: Number) -> Number:
+    """D, rounded."""
+    return half_up(basis_fen * duty_ppm, MILLION)
+
+
+def terms(
+    basis_fen: Number, duty_ppm: Number, ct_ppm: Number, levy: Number, levy_den: int
+) -> tuple[Number, Number]:
+    """X · l, and the denominator 1 - c, of a line without a specific part; both as integers."""
+    return basis_fen * (duty_ppm + MILLION) * levy, (MILLION - ct_ppm) * (MILLION * levy_den)
+
+
+def compound_terms(
+    basis_fen: Number,
+    duty_ppm: Number,
+    ct_ppm: Number,
+    levy: Number,
+    levy_den: int,
+    quantity: Number,
+    specific_num: Number,
+    specific_den: Number,
+) -> tuple[Number, Number, Number]:
+    """The same with a specific part, and S · l · (1 - c) over the same denominator.
+
+    The specific part is `quantity` (fifth decimal of a base unit) times its rate in fen per base
+    unit, `specific_num` / `specific_den`.
+    """
+    specific, k, net = quantity * specific_num * MILLION, specific_den * UNIT, MILLION - ct_ppm
+    x = (basis_fen * (duty_ppm + MILLION) * k + specific) * levy
+    return x, k * net * (MILLION * levy_den), specific * net * levy
+
+
+def consumption_fen(x: Number, ct_ppm: Number, den: Number, specific: Number) -> Number:
+    """CT, rounded."""
+    return half_up(x * ct_ppm + specific, den)
+
+
+def vat_fen(x: Number, vat_ppm: Number, den: Number) -> Number:
+    """VAT, rounded."""
+    return half_up(x * vat_ppm, den)
+
+
+def parcel_tax_fen(basis_fen: Number, parcel_ppm: Number) -> Number:
+    """Parcel tax of a line: P times the rate of its tier (公告2010年第43号)."""
+    return half_up(basis_fen * parcel_ppm, MILLION)
+
+
+def waived(case_tax_fen: Any, waiver_fen: int) -> Any:
+    """Whether a case's parcel tax is too small to be levied; the waiver itself is."""
+    return case_tax_fen <= waiver_fen
+
+
+PARCEL_TAX = parcel_tax_fen(_P, pl.col("parcel_ppm")).cast(pl.Int64)
 
 
 def taxes(lines: pl.DataFrame, levy_den: int) -> pl.DataFrame:
@@ -46,12 +96,8 @@ def taxes(lines: pl.DataFrame, levy_den: int) -> pl.DataFrame:
     `lines`: `basis_fen`, `duty_ppm`, `ct_ppm`, `vat_ppm`, `levy` (numerator of the fraction
     levied, over `levy_den`), all Int64; a null rate gives a null tax.
     """
-    return _levied(
-        lines,
-        x=_GROSS * pl.col("levy"),
-        s=pl.lit(0, pl.Int128),
-        den=_NET * (MILLION * levy_den),
-    )
+    x, den = terms(_P, pl.col("duty_ppm"), _CT, pl.col("levy"), levy_den)
+    return _levied(lines, x, den, pl.lit(0, pl.Int128))
 
 
 def compound_taxes(lines: pl.DataFrame, levy_den: int) -> pl.DataFrame:
@@ -60,27 +106,29 @@ def compound_taxes(lines: pl.DataFrame, levy_den: int) -> pl.DataFrame:
     `lines` has also `ct_quantity` (Int64, fifth decimal of a base unit) and the rate in fen per
     base unit, `ct_specific_num` / `ct_specific_den`.
     """
-    parts = lines.with_columns(specific=_S * MILLION, k=_K, net=_NET)
-    net, k, levy = pl.col("net"), pl.col("k"), pl.col("levy")
-    return _levied(
-        parts,
-        x=(_GROSS * k + pl.col("specific")) * levy,
-        s=pl.col("specific") * net * levy,
-        den=k * net * (MILLION * levy_den),
+    quantity, den = (pl.col(c).cast(pl.Int128) for c in ("ct_quantity", "ct_specific_den"))
+    x, den, specific = compound_terms(
+        *(_P, pl.col("duty_ppm"), _CT, pl.col("levy"), levy_den),
+        *(quantity, pl.col("ct_specific_num"), den),
     )
+    return _levied(lines, x, den, specific)
 
 
-def _levied(lines: pl.DataFrame, x: pl.Expr, s: pl.Expr, den: pl.Expr) -> pl.DataFrame:
-    """X · l over `den` / (1 - c), and the specific part over `den`; each tax rounded once."""
-    return lines.select("ct_ppm", "vat_ppm", duty_fen=_DUTY, x=x, s=s, den=den).select(
+def _levied(lines: pl.DataFrame, x: pl.Expr, den: pl.Expr, specific: pl.Expr) -> pl.DataFrame:
+    """Each tax of each line, rounded once."""
+    x_, den_, specific_ = (pl.col(name) for name in ("x", "den", "specific"))
+    return lines.select(
+        "ct_ppm",
+        "vat_ppm",
+        duty_fen=duty_fen(_P, pl.col("duty_ppm")).cast(pl.Int64),
+        x=x,
+        den=den,
+        specific=specific,
+    ).select(
         "duty_fen",
-        consumption_fen=_CONSUMPTION.cast(pl.Int64),
-        vat_fen=_VAT.cast(pl.Int64),
+        consumption_fen=consumption_fen(x_, pl.col("ct_ppm"), den_, specific_).cast(pl.Int64),
+        vat_fen=vat_fen(x_, pl.col("vat_ppm"), den_).cast(pl.Int64),
     )
-
-
-PARCEL_TAX = half_up(_P * pl.col("parcel_ppm"), MILLION).cast(pl.Int64)
-"""Parcel tax of a line: P times the rate of its tier (公告2010年第43号)."""
 
 
 def reach_fen(largest_duty_ppm: int, largest_specific_den: int, levy_den: int) -> int:
