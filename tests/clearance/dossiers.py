@@ -488,10 +488,14 @@ class Window:
     files: dict[str, bytes] = field(default_factory=dict)
 
     def settings(
-        self, at: str = NOON, registry: str = "open", arrivals: str = "assumed"
+        self,
+        at: str = NOON,
+        registry: str = "open",
+        arrivals: str = "assumed",
+        signatures: str = "ignored",
     ) -> clearance.Settings:
         moment = datetime.fromisoformat(at)
-        return clearance.settings(self.database, moment, "ignored", registry, arrivals)
+        return clearance.settings(self.database, moment, signatures, registry, arrivals)
 
     def file(self, *, without: str = "") -> None:
         """File every company of the parcels in its role, but for one role."""
@@ -519,6 +523,7 @@ class Window:
         arrivals: str = "assumed",
         cut: bool = False,
         receipts: Path | None = None,
+        signatures: str = "ignored",
     ) -> Cleared:
         """Clear documents; neighbours of one kind share a message unless they are ``cut``."""
         files = [p if isinstance(p, bytes) else message(p) for p in papers]
@@ -528,7 +533,7 @@ class Window:
             self.database,
             self.vault,
             found,
-            self.settings(at, registry, arrivals),
+            self.settings(at, registry, arrivals, signatures),
             receipts_folder=out,
         )
         lines = self.folder / f"report{self.runs}.jsonl"

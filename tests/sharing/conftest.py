@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tongguan import store
-from tongguan.sharing import keys, registry, subscriptions
+from tongguan.sharing import certificates, keys, registry, subscriptions
 
 
 @pytest.fixture
@@ -15,5 +15,6 @@ def conn(database: store.Database) -> Iterator[psycopg.Connection]:
         store.migrate(connection, "sharing", registry.STEPS)
         store.migrate(connection, "keys", keys.STEPS)
         store.migrate(connection, "subscriptions", subscriptions.STEPS)
+        store.migrate(connection, certificates.ROOM, certificates.STEPS)
         connection.commit()
         yield connection
