@@ -142,7 +142,6 @@ class Certificate:
 
     ``serial``: lower-case hex without leading zeros. ``fingerprint``: SHA-256 of the DER, hex.
     ``bits``: size of the key. ``valid_from`` and ``valid_to``: aware, both inclusive.
-    ``common_name``: of the subject; a development certificate has the company's code there.
     """
 
     der: bytes
@@ -150,9 +149,6 @@ class Certificate:
     bits: int
     serial: str
     fingerprint: str
-    subject: str
-    issuer: str
-    common_name: str | None
     valid_from: datetime
     valid_to: datetime
     _key: Any = field(repr=False, compare=False)
@@ -180,6 +176,16 @@ class Certificate:
             gmssl_pyx.sm2_verify(self._key, data, encoded, signer_id)
         )
 
+    @property
+    def common_name(self) -> str | None:
+        """Of the subject: a person's name on a card, a company's code in those made here.
+
+        Read when asked for: names are written in many ways, and no signature depends on them.
+        """
+        subject = x509.load_der_x509_certificate(self.der).subject
+        names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(names[0].value) if names else None
+
     def pem(self) -> str:
         return _armoured("CERTIFICATE", self.der)
 
@@ -203,16 +209,12 @@ def read_certificate(der: bytes) -> Certificate:
     try:
         read = x509.load_der_x509_certificate(der)
         key, algorithm, bits = _public_key(read, der)
-        names = read.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return Certificate(
             der=der,
             algorithm=algorithm,
             bits=bits,
             serial=f"{read.serial_number:x}",
             fingerprint=read.fingerprint(hashes.SHA256()).hex(),
-            subject=read.subject.rfc4514_string(),
-            issuer=read.issuer.rfc4514_string(),
-            common_name=str(names[0].value) if names else None,
             valid_from=read.not_valid_before_utc,
             valid_to=read.not_valid_after_utc,
             _key=key,
