@@ -186,8 +186,10 @@ def test_a_difference_inside_a_character_is_shown() -> None:
     other = SIGNED.canonical.replace("王小明".encode(), "王小朋".encode(), 1)
     where = messages.diagnose(SIGNED.message, other).first_difference
     assert where is not None
-    assert "王小" in where.ours[: where.mark + 1]
-    assert "王小" in where.theirs[: where.mark + 1]
+    assert SIGNED.canonical[where.offset] & 0xC0 == 0x80
+    assert where.ours[where.mark - 2 : where.mark + 1] == "王小明"
+    assert where.theirs[where.mark - 2 : where.mark + 1] == "王小朋"
+    assert "\\x" not in where.ours + where.theirs, "whole characters are shown"
 
 
 @pytest.mark.parametrize(

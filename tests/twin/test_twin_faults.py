@@ -14,7 +14,6 @@ LAW = policy.load().on(DAY)
 # registry, guarantee or risk service behind it.
 ELSEWHERE = {
     "message.absent",
-    "message.signature",
     "party.unknown",
     "party.mandate",
     "receipt.subscriber",
@@ -119,11 +118,17 @@ def test_one_fault_alone(tmp_path, name):
         only=[name],
         positive_list=fault.needs_list,
         shuffle=not fault.in_order,
+        sign="sm2" if fault.signed else None,
     )
     assert {**summary.faults, **summary.variants} == {name: 6}
     if name == "message.state":  # needs a list that is released: the clerk releases nothing
         last = [f for f in clerk.expected(tmp_path) if f["rules"] == [name]]
         assert [f["status"] for f in last] == [-301011] * 6
+        return
+    if name == "message.signature":  # the clerk reads what is written, signed or not
+        told = [f for f in clerk.expected(tmp_path) if f["rules"] == [name]]
+        assert len(told) == 6
+        assert {f["status"] for f in told} <= {-301020, -401009, -504011, -621028, -621029}
         return
     listed = None
     if fault.needs_list:

@@ -1,6 +1,6 @@
 """Verbs of signatures: development certificates, their filing and revoking; sign, diagnose."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,9 +22,8 @@ from tongguan.cli.application import (
 from tongguan.sharing import certificates
 from tongguan.sharing.rules import Refused
 
+LAST_SECOND = time(23, 59, 59)
 Code = Annotated[str, typer.Argument(metavar="CODE", help="The company's code.")]
-FIRST_DAY, LAST_DAY = date(2015, 1, 1), date(2049, 12, 31)
-"""Of a development certificate unless others are named: a sandbox's clock goes anywhere."""
 
 
 @keys_app.command("certificate")
@@ -34,21 +33,24 @@ def keys_certificate(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where certificate.pem and key.pem go.")],
     name: Annotated[str, typer.Option(help="The company's name, for the certificate.")] = "",
     since: Annotated[
-        date, typer.Option("--from", parser=day, metavar="DAY", help="The first day.")
-    ] = FIRST_DAY,
+        date | None,
+        typer.Option("--from", parser=day, metavar="DAY", help="The first day; else 2015-01-01."),
+    ] = None,
     until: Annotated[
-        date, typer.Option("--to", parser=day, metavar="DAY", help="The last day.")
-    ] = LAST_DAY,
+        date | None,
+        typer.Option("--to", parser=day, metavar="DAY", help="The last day; else 2049-12-31."),
+    ] = None,
     by: By = None,
     at: At = None,
     database: DatabaseUrl = None,
 ) -> None:
     """Make a development key with a certificate, and file the certificate for the company."""
     try:
-        start, end = datetime.combine(since, time(), ZONE), datetime.combine(until, time(), ZONE)
-        signer = messages.issue(
-            code, name, algorithm, start, end + timedelta(days=1) - timedelta(seconds=1)
-        )
+        days = {
+            **({} if since is None else {"valid_from": datetime.combine(since, time(), ZONE)}),
+            **({} if until is None else {"valid_to": datetime.combine(until, LAST_SECOND, ZONE)}),
+        }
+        signer = messages.issue(code, name, algorithm, **days)
         with opened(database) as base:
             at_ms, said_by = milliseconds(moment_in(base, at)), by or this_user()
             with base.borrow() as conn:
@@ -60,8 +62,8 @@ def keys_certificate(
     except (ValueError, FileExistsError) as problem:
         return fail(USAGE, str(problem))
     console.out.print(
-        f"certificate {signer.certificate.serial} of {code}, {algorithm}, {since} to {until}, "
-        f"is filed; it lies in {out} with its key"
+        f"certificate {signer.certificate.serial} of {code}, {algorithm}, is filed; it lies in "
+        f"{out} with its key"
     )
     return None
 

@@ -64,6 +64,10 @@ def make_twin(
     only: Annotated[
         list[str] | None, typer.Option(help="Only this fault; may be given several times.")
     ] = None,
+    sign: Annotated[
+        messages.KeyKind | None,
+        typer.Option(help="Sign each message; keys and certificates go to DIR/keys/CODE."),
+    ] = None,
 ) -> None:
     """Messages of a synthetic zone, and the outcome each parcel must get."""
     try:
@@ -77,6 +81,7 @@ def make_twin(
             shuffle=not in_order,
             positive_list=positive_list,
             only=only,
+            sign=sign,
         )
     except (ValueError, FileExistsError) as problem:
         return fail(USAGE, str(problem))

@@ -34,6 +34,9 @@ EC_KEY = x509.ObjectIdentifier("1.2.840.10045.2.1")
 SIGNER_ID = b"1234567812345678"
 """The identity that goes into every SM2 signature (GM/T 0009)."""
 CERTIFICATE_FILE, KEY_FILE = "certificate.pem", "key.pem"
+VALID_FROM = datetime(2015, 1, 1, tzinfo=UTC)
+VALID_TO = datetime(2049, 12, 31, tzinfo=UTC)
+"""Of a development certificate unless other days are named: a sandbox's clock goes anywhere."""
 NAME_MOST = 64
 """Characters of a name in a certificate (X.520)."""
 
@@ -182,8 +185,11 @@ class Certificate:
 
         Read when asked for: names are written in many ways, and no signature depends on them.
         """
-        subject = x509.load_der_x509_certificate(self.der).subject
-        names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        try:
+            subject = x509.load_der_x509_certificate(self.der).subject
+            names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        except ValueError:
+            return None
         return str(names[0].value) if names else None
 
     def pem(self) -> str:
@@ -335,7 +341,11 @@ def _sm2_key(der: bytes) -> bytes:
 
 
 def issue(
-    company: str, name: str, algorithm: KeyKind, valid_from: datetime, valid_to: datetime
+    company: str,
+    name: str,
+    algorithm: KeyKind,
+    valid_from: datetime = VALID_FROM,
+    valid_to: datetime = VALID_TO,
 ) -> Signer:
     """A new key with a certificate of its own signature, for development.
 

@@ -172,18 +172,24 @@ def _compare(form: SignedForm, theirs: bytes) -> Difference | None:
     offset = first_difference(ours, theirs)
     if offset is None:
         return None
-    # Begin where a character of UTF-8 begins, so that both are shown as text.
-    start = max(0, offset - SURROUNDINGS)
-    while start < offset and ours[start] & 0xC0 == 0x80:
-        start += 1
-    end = offset + SURROUNDINGS
+    whole = _character(ours, theirs, offset)
+    start = _character(ours, ours, max(0, whole - SURROUNDINGS))
     return Difference(
         of="SignedInfo" if of_info else "message",
         offset=offset,
-        mark=len(_shown(ours[start:offset])),
-        ours=_shown(ours[start:end]),
-        theirs=_shown(theirs[start:end]),
+        mark=len(_shown(ours[start:whole])),
+        ours=_shown(ours[start : _character(ours, ours, whole + SURROUNDINGS)]),
+        theirs=_shown(theirs[start : _character(theirs, theirs, whole + SURROUNDINGS)]),
     )
+
+
+def _character(one: bytes, other: bytes, offset: int) -> int:
+    """Where the character of UTF-8 begins that an offset lies in, in either text."""
+    for place in range(offset, max(offset - 4, -1), -1):
+        here = one[place : place + 1] + other[place : place + 1]
+        if not any(byte & 0xC0 == 0x80 for byte in here):
+            return place
+    return offset
 
 
 def first_difference(one: bytes, other: bytes) -> int | None:

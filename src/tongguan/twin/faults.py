@@ -25,6 +25,7 @@ class Outcome:
     answered on their own, each with the rule that refuses it. `broken`: kind -> how its message is
     broken. `superseded`: documents that were taken and then changed or deleted: they stay at 2.
     `late`: documents sent when all else has arrived, in a message after all others of the parcel.
+    `spoilt`: kind -> what of the signature of its message does not fit (ds:DigestValue …).
     """
 
     refusals: set[str] = field(default_factory=set)
@@ -35,6 +36,7 @@ class Outcome:
     broken: dict[str, str] = field(default_factory=dict)
     superseded: list[str] = field(default_factory=list)
     late: list[Document] = field(default_factory=list)
+    spoilt: dict[str, str] = field(default_factory=dict)
 
     def arrived(self, kind: str) -> bool:
         """Whether the document of that kind is there and takes part."""
@@ -343,6 +345,13 @@ def broken_message(parcel: Parcel, outcome: Outcome, maker: Maker) -> None:
     outcome.absent.add(kind)
 
 
+def spoilt_signature(parcel: Parcel, outcome: Outcome, maker: Maker) -> None:
+    """The message of one document was touched after it was signed, or its signature was."""
+    kind = maker.rng.choice(KINDS)
+    outcome.spoilt[kind] = maker.rng.choice(("ds:DigestValue", "ds:SignatureValue"))
+    outcome.forms[kind] = "message.signature"
+
+
 def duplicate(parcel: Parcel, outcome: Outcome, maker: Maker) -> None:
     """One document declared as new a second time, in a later message."""
     kind = maker.rng.choice(KINDS)
@@ -475,13 +484,15 @@ class Fault:
     """`touches`: what it changes; two faults may meet in one parcel if they share nothing.
 
     A fault that touches "all" stands alone. `needs_list`, `in_order`: only with an own positive
-    list, or only where the stream is not shuffled. `trade_mode`: only in that mode.
+    list, or only where the stream is not shuffled. `signed`: only where messages are signed.
+    `trade_mode`: only in that mode.
     """
 
     change: Change
     touches: frozenset[str] = frozenset({"all"})
     needs_list: bool = False
     in_order: bool = False
+    signed: bool = False
     trade_mode: str | None = None
 
 
@@ -494,6 +505,7 @@ _LIMIT = _meets("lines", "paid", "name", "phone", "number", "payer")
 FAULTS: Mapping[str, Fault] = {
     "message.format": Fault(broken_message),
     "message.field": Fault(field_fault),
+    "message.signature": Fault(spoilt_signature, signed=True),
     "message.duplicate": Fault(duplicate),
     "message.stale": Fault(stale),
     "message.state": Fault(state, in_order=True),

@@ -67,7 +67,7 @@ def final(outcome: Outcome) -> dict[str, int | None]:
     statuses: dict[str, int | None] = {}
     for kind in KINDS:
         if kind in outcome.forms:
-            statuses[kind] = refusal(outcome.forms[kind], kind)
+            statuses[kind] = refusal(outcome.forms[kind], kind, outcome.spoilt.get(kind))
         elif kind in outcome.absent:
             statuses[kind] = None
         elif kind in outcome.drafts:
@@ -87,9 +87,9 @@ def rules(kind: str, status: int | None, outcome: Outcome) -> list[str]:
     return sorted(outcome.refusals) if status == REFUSED else []
 
 
-def refusal(rule: str, kind: str) -> int:
+def refusal(rule: str, kind: str, field: str | None = None) -> int:
     """The official negative code as the status it becomes."""
-    return int(codes.rule(rule).code(kind))
+    return int(codes.rule(rule).code(kind, field))
 
 
 def tax(parcel: Parcel) -> str:

@@ -18,6 +18,7 @@ import polars as pl
 from tongguan import messages
 from tongguan.twin import columns, outcome
 from tongguan.twin.faults import Outcome
+from tongguan.twin.keyring import Keyring, spoil
 from tongguan.twin.parcels import KINDS, Document, Parcel
 from tongguan.twin.zone import Firm
 
@@ -47,7 +48,8 @@ class Stream:
     """Writes messages and expected lines into a folder.
 
     `size`: documents in each message (None: 1 to 100, drawn). `shuffle`: documents arrive in any
-    order. `lively`: files re-sent, other encodings, prefixes, envelopes and white space.
+    order. `lively`: files re-sent, other encodings, prefixes, envelopes and white space. `keyring`:
+    with it every message that can be read is signed.
     """
 
     out: Path
@@ -56,6 +58,7 @@ class Stream:
     size: int | None
     shuffle: bool
     lively: bool
+    keyring: Keyring | None = None
     files: int = 0
     documents: int = 0
     bytes: int = 0
@@ -70,6 +73,7 @@ class Stream:
         """Send a chunk of parcels; yields the expected lines it makes."""
         units: dict[str, list[Unit]] = {kind: [] for kind in KINDS}
         alone: dict[str, list[tuple[Unit, str]]] = {kind: [] for kind in KINDS}
+        spoilt: dict[str, list[tuple[Unit, str]]] = {kind: [] for kind in KINDS}
         self._chunk += 1
         while self.shuffle and self._late and self._late[0][0] <= self._chunk:
             _, unit = self._late.popleft()
@@ -80,12 +84,15 @@ class Stream:
                 kind = unit[0].kind
                 if kind in expected.broken:
                     alone[kind].append((unit, expected.broken[kind]))
+                elif kind in expected.spoilt:
+                    spoilt[kind].append((unit, expected.spoilt[kind]))
                 else:
                     units[kind].append(unit)
             self._late += [(self._chunk + _LATER, [document]) for document in expected.late]
         made: list[Message] = []
         for kind in KINDS:
             made += self._broken(kind, alone[kind])
+            made += self._spoilt(kind, spoilt[kind])
             made += self._messages(kind, units[kind])
         yield from self._arrive(made)
 
@@ -180,10 +187,12 @@ class Stream:
     def _styled(self, kind: str, firm: Firm, fragments: list[str]) -> Message:
         """A message, written in one of the ways that senders write messages."""
         plain = self._message(kind, firm, fragments)
-        if not self.lively:
-            return plain
-        style = self.rng.random()
+        style = self.rng.random() if self.lively else 1
         change = next((change for limit, change in _STYLES if style < limit), None)
+        if change in _BEFORE_SIGNING:
+            plain, change = replace(plain, data=change(plain, firm, self.day)), None
+        if self.keyring is not None:
+            plain = replace(plain, data=self.keyring.sign(plain.data, firm))
         return replace(plain, data=change(plain, firm, self.day)) if change else plain
 
     def _broken(self, kind: str, alone: list[tuple[Unit, str]]) -> list[Message]:
@@ -196,6 +205,18 @@ class Stream:
             whole = self._message(kind, firm, fragments)
             data = _break(whole.data, how, whole.type, fragments[0], self.rng)
             made.append(Message(whole.type, data, 0, (kind, parcel)))
+        return made
+
+    def _spoilt(self, kind: str, alone: list[tuple[Unit, str]]) -> list[Message]:
+        """One signed message for each unit, of which the named part does not fit."""
+        rendered = self._render(kind, [unit for unit, _ in alone])
+        made: list[Message] = []
+        for (unit, field_name), fragments in zip(alone, rendered, strict=True):
+            firm: Firm = getattr(unit[0].parcel, columns.SENDERS[kind])
+            whole = self._message(kind, firm, fragments)
+            assert self.keyring is not None
+            data = spoil(self.keyring.sign(whole.data, firm), field_name)
+            made.append(replace(whole, data=data))
         return made
 
     # -- messages into files -------------------------------------------------------------------
@@ -263,6 +284,8 @@ def _spaced(message: Message, firm: Firm, day: str) -> bytes:
 
 
 _STYLES = ((0.03, _gb18030), (0.06, _envelope), (0.09, _prefix), (0.12, _spaced))
+_BEFORE_SIGNING = (_prefix, _spaced)
+"""They touch what is signed; another encoding and an envelope do not."""
 
 
 def _break(data: bytes, how: str, mtype: str, fragment: str, rng: Random) -> bytes:

@@ -14,7 +14,9 @@ from fractions import Fraction
 from pathlib import Path
 from random import Random
 
+from tongguan import messages
 from tongguan.twin.faults import FAULTS, UNKNOWN_CODE8, VARIANTS, Fault, Outcome
+from tongguan.twin.keyring import Keyring
 from tongguan.twin.parcels import KINDS, Maker, Parcel
 from tongguan.twin.stream import MOST, Stream, expected_file
 from tongguan.twin.zone import Zone
@@ -56,6 +58,7 @@ def write(
     shuffle: bool = True,
     positive_list: bool = False,
     only: Sequence[str] | None = None,
+    sign: messages.KeyKind | None = None,
 ) -> Summary:
     """Write `parcels` parcels to out/messages and their outcomes to out/expected.jsonl.
 
@@ -72,6 +75,11 @@ def write(
     out/positive-list.csv (a complete list of version "twin", to be loaded before clearing) and
     use the faults that need one.
 
+    `sign`: every message that can be read is signed by its sender; the keys and certificates lie
+    in out/keys/CODE, and message.signature is among the faults. Keys are new ones unless they lie
+    there already, and an SM2 signature is another one each time: then only what is signed is the
+    same.
+
     The same arguments give the same bytes. `out` must be absent or hold no messages.
     Raises ValueError for arguments out of range, FileExistsError, policy.OutsideKnown.
     """
@@ -82,7 +90,9 @@ def write(
         raise ValueError(f"{parcels} parcels")
     if documents_per_message is not None and not 1 <= documents_per_message <= MOST:
         raise ValueError(f"a message holds 1 to {MOST} documents, not {documents_per_message}")
-    dealer = Dealer.of(seed, share, only, shuffle=shuffle, positive_list=positive_list)
+    dealer = Dealer.of(
+        seed, share, only, shuffle=shuffle, positive_list=positive_list, signed=sign is not None
+    )
     zone = Zone(seed, day)
     rng = Random(f"parcels {seed}")  # noqa: S311 - reproducible, not secret
     maker = Maker(
@@ -102,6 +112,7 @@ def write(
         size=documents_per_message,
         shuffle=shuffle,
         lively=dealer.unusual > 0,
+        keyring=None if sign is None else Keyring(out / "keys", sign),
     )
     with _without_collector():
         expected = expected_file(out, _traffic(stream, maker, dealer, parcels))
@@ -162,12 +173,15 @@ class Dealer:
         *,
         shuffle: bool,
         positive_list: bool,
+        signed: bool = False,
     ) -> Dealer:
         """Raises ValueError for names that are unknown or impossible with these options."""
         possible = {
             name: fault
             for name, fault in {**FAULTS, **VARIANTS}.items()
-            if (positive_list or not fault.needs_list) and not (shuffle and fault.in_order)
+            if (positive_list or not fault.needs_list)
+            and not (shuffle and fault.in_order)
+            and (signed or not fault.signed)
         }
         if only is not None:
             wrong = sorted(set(only) - possible.keys())
