@@ -145,6 +145,8 @@ def again_and_equal(made: Window, still: Undisturbed, act: int) -> None:
         vault = store.Vault.open(made.home)
         check_books(conn)
         check_told(stored_receipts(conn, vault), files(made.receipts), whole=True)
+        waiting = conn.execute("SELECT count(*) FROM evidence_run WHERE first IS NULL").fetchone()
+        assert waiting == (0,), "leaves were left without a position"
         assert not list(made.receipts.glob("*.part")), "a piece of a receipt was left"
         same(outcome(conn, vault, made.home / "report.jsonl"), still.outcomes[act])
 

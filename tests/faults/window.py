@@ -24,6 +24,7 @@ from lxml import etree
 from tongguan import messages, store
 from tongguan.clearance.kinds import BY_NUMBER
 from tongguan.clearance.transitions import is_legal
+from tongguan.sharing import evidence, leaves, merkle
 from tongguan.store import embedded
 
 DRIVER = Path(__file__).with_name("driver.py")
@@ -232,6 +233,25 @@ MUST_BE_EMPTY = {
             UNION ALL SELECT credit, amount_fen FROM transfer) AS side
          GROUP BY 1 HAVING sum(fen) <> 0)
         AS m USING (id) WHERE balance_fen IS DISTINCT FROM moved""",
+    "every message and every receipt is one leaf, and no leaf is of anything else": """SELECT * FROM
+        (SELECT 1 AS kind, id AS subject, batch_id FROM message
+         UNION ALL SELECT 2, id, batch_id FROM receipt) AS said FULL JOIN
+        (SELECT kind, subject, batch_id, count(*) AS leaves FROM evidence_leaf GROUP BY 1, 2, 3)
+        AS logged USING (kind, subject, batch_id) WHERE leaves IS DISTINCT FROM 1
+            OR said.subject IS NULL""",
+    "positions are without gap and as many as the head says": """SELECT * FROM
+        (SELECT count(*) AS leaves, coalesce(max(position) + 1, 0) AS end
+         FROM evidence_leaf WHERE position IS NOT NULL) AS l,
+        (SELECT coalesce(max(size), 0) AS size FROM evidence_head) AS h
+        WHERE leaves <> size OR l.end <> size""",
+    "every receipt with a position is in the stream of its company": """SELECT * FROM
+        (SELECT l.position, l.subject, r.company FROM evidence_leaf l
+         JOIN receipt r ON r.id = l.subject AND l.kind = 2
+         WHERE l.position IS NOT NULL AND r.company IS NOT NULL) AS said FULL JOIN
+        (SELECT e.position, e.subject, a.addressee AS company FROM evidence_address a
+         CROSS JOIN unnest(a.positions, a.receipts) AS e (position, subject))
+        AS streamed USING (position, subject, company)
+        WHERE said.position IS NULL OR streamed.position IS NULL""",
     "tax lines belong to decisions": """SELECT l.document_id FROM tax_line l
         LEFT JOIN decision t USING (document_id) WHERE t.document_id IS NULL""",
 }
@@ -244,6 +264,26 @@ def check_books(conn: psycopg.Connection) -> None:
         assert not found, f"not so: {name}: {found}"
     for kind, before, after in conn.execute("SELECT DISTINCT kind, before, after FROM event"):
         assert is_legal(BY_NUMBER[kind].name, before, after), (kind, before, after)
+    check_log(conn)
+
+
+def check_log(conn: psycopg.Connection) -> None:
+    """The heads are signed and over the leaves, and the leaves say what the receipts say."""
+    rows = conn.execute("SELECT leaf FROM evidence_leaf WHERE position >= 0 ORDER BY position")
+    logged = [bytes(row[0]) for row in rows]
+    sizes = [row[0] for row in conn.execute("SELECT size FROM evidence_head ORDER BY size")]
+    for size in {*sizes[:2], *sizes[-2:]}:
+        head = evidence.head(conn, size)
+        assert head is not None
+        assert head.is_signed, size
+        assert head.root == merkle.root(logged[:size]), size
+    said = conn.execute(
+        """SELECT r.id, r.type, r.documents, r.xml, l.leaf FROM receipt r
+        JOIN evidence_leaf l ON l.kind = 2 AND l.subject = r.id WHERE r.xml IS NOT NULL"""
+    )
+    for number, type_, documents, xml, leaf in said:
+        digests = leaves.receipt_digests(xml.encode(), type_, documents)
+        assert leaves.receipt_leaf(number, digests) == leaf, number
 
 
 def stored_receipts(conn: psycopg.Connection, vault: store.Vault) -> dict[str, bytes]:
