@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tongguan import messages
@@ -120,6 +120,7 @@ def test_what_does_not_show_its_documents_is_not_cut(
     assert messages.cut(data, "CEB311", 3) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.integers(1, 3))
 def test_any_bytes_are_cut_whole_or_not_at_all(noise: bytes, count: int) -> None:
     data = b"<a>" + b"<Order>" + noise + b"</Order>" + noise + b"</a>"

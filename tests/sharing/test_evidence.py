@@ -190,7 +190,9 @@ def test_what_the_log_does_not_hold_is_unknown(log: store.Database) -> None:
 
 # --- the stream of receipts -----------------------------------------------------------------------
 
-WHO = ("A", "B", "C", None)
+ODD = 'say "\\{C}, NULL' + "\\"
+WHO = ("A", "B", ODD, None, "NULL")
+"""Addressees, one of them as awkward as a text can be, and nobody."""
 
 
 @pytest.fixture
@@ -238,17 +240,17 @@ def test_an_addressee_reads_its_own_receipts_in_order(stream: store.Database) ->
             evidence.sequence(stream, SIGNER, AT)
     evidence.sequence(stream, SIGNER, AT)
     with stream.connect(autocommit=True) as conn:
-        for who in ("A", "B", "C"):
+        for who in ("A", "B", ODD, "NULL"):
             for page in (1, 3, 1000):
                 found = read(conn, [who], page)
                 assert [one.id for one in found] == wanted[who]
                 assert {one.receiver for one in found} == {who}
-        both = read(conn, ["A", "C", "A"], 4)
+        both = read(conn, ["A", ODD, "A"], 4)
         assert [one.position for one in both] == sorted({one.position for one in both})
-        assert sorted(one.id for one in both) == sorted(wanted["A"] + wanted["C"])
+        assert sorted(one.id for one in both) == sorted(wanted["A"] + wanted[ODD])
         assert both[0].xml == f"<{both[0].id}/>"
         middle = both[len(both) // 2].position
-        assert read(conn, ["A", "C"], 5, middle) == [one for one in both if one.position > middle]
+        assert read(conn, ["A", ODD], 5, middle) == [one for one in both if one.position > middle]
         assert evidence.receipts_after(conn, ["nobody"], evidence.BEGINNING, 10) == []
         assert evidence.receipts_after(conn, [], evidence.BEGINNING, 10) == []
 

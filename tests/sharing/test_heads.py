@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tongguan import store
@@ -44,6 +44,7 @@ def test_a_changed_head_is_not_signed() -> None:
         assert not replace(HEAD, **change).is_signed, change
 
 
+@settings(deadline=None)
 @given(st.integers(0, 4_000_000_000_000))
 def test_a_time_has_one_text(at_ms: int) -> None:
     text = heads.time_text(at_ms)

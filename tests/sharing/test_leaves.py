@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tongguan import messages
@@ -12,6 +12,7 @@ from tongguan.sharing import leaves
 SECRET = b"a secret of this message"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=50), st.binary(max_size=50))
 def test_a_frame_comes_apart_as_it_was_put_together(head: bytes, tail: bytes) -> None:
     assert leaves.unframed(leaves.framed(head, tail)) == (head, tail)
@@ -22,6 +23,7 @@ def test_a_frame_that_is_cut_off_is_none() -> None:
         leaves.unframed(leaves.framed(b"head", b"")[:-1])
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=20), min_size=1, max_size=9), st.data())
 def test_a_leaf_changes_with_any_part_and_with_the_secret(
     parts: list[bytes], data: st.DataObject

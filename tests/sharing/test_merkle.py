@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tongguan.sharing import merkle
@@ -134,18 +134,23 @@ def _made(count: int) -> list[bytes]:
     return [merkle.leaf_hash(str(n).encode()) for n in range(count)]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200), st.lists(st.integers(0, 200), max_size=6))
 def test_a_tree_grows_in_any_steps_to_the_same_root(size: int, cuts: list[int]) -> None:
     leaves = _made(size)
     assert _nodes(leaves, sorted(min(cut, size) for cut in cuts)) == _nodes(leaves)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 150), st.data())
 def test_a_leaf_is_proved_and_no_other(size: int, data: st.DataObject) -> None:
     leaves = _made(size)
     index = data.draw(st.integers(0, size - 1))
     proof = _inclusion(leaves, index)
     assert proof == audit_path(index, leaves)
+    nodes = _nodes(leaves)
+    beyond = merkle.beyond_peaks(size, [nodes[peak] for peak in merkle.peak_nodes(size)])
+    assert proof == merkle.inclusion_path(index, size, nodes, beyond)
     root = mth(leaves)
     assert merkle.is_included(index, size, leaves[index], proof, root)
     assert not merkle.is_included(index, size, merkle.leaf_hash(b"another"), proof, root)
@@ -160,6 +165,7 @@ def test_a_leaf_is_proved_and_no_other(size: int, data: st.DataObject) -> None:
         assert not merkle.is_included(index, size, leaves[index], changed, root)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 150), st.data())
 def test_an_older_tree_is_the_beginning_of_a_newer_one(size: int, data: st.DataObject) -> None:
     leaves = _made(size)
@@ -179,6 +185,7 @@ def test_an_older_tree_is_the_beginning_of_a_newer_one(size: int, data: st.DataO
         assert not merkle.is_consistent(old, size, before, now, lacking)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 60), st.data())
 def test_a_rewritten_tree_is_consistent_with_no_old_one(size: int, data: st.DataObject) -> None:
     leaves = _made(size)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 from tongguan.messages.catalogue import message_type
 
@@ -40,14 +41,12 @@ def cut(data: bytes, name: str, documents: int) -> Cut | None:
     first = opening.search(data)
     if first is None:
         return None
-    tag = first[0] + data[first.end() : first.end() + 1]
-    starts = data.split(tag)
-    pieces = [tag + piece for piece in starts[1:]]
-    if len(pieces) != documents:
+    places = _found(data, data[first.start() : first.end() + 1], first.start())
+    if len(places) != documents:
         places = [match.start() for match in opening.finditer(data)]
         if len(places) != documents:
             return None
-        pieces = [data[a:b] for a, b in zip(places, [*places[1:], len(data)], strict=True)]
+    pieces = [data[a:b] for a, b in pairwise([*places, len(data)])]
     last = pieces[-1]
     ends = [match.end() for match in closing.finditer(last)]
     if not ends:
@@ -58,6 +57,15 @@ def cut(data: bytes, name: str, documents: int) -> Cut | None:
     if end < 0 or not _root(data[: first.start()]):
         return None
     return Cut(data[: first.start()], tuple(pieces), behind[:end], behind[end:])
+
+
+def _found(data: bytes, tag: bytes, start: int) -> list[int]:
+    """Where a tag stands from a place on."""
+    places = []
+    while start >= 0:
+        places.append(start)
+        start = data.find(tag, start + len(tag))
+    return places
 
 
 @cache

@@ -144,12 +144,25 @@ def append(
     [run_id] = store.numbers(conn, "evidence_run_id", 1)
     conn.execute(
         """INSERT INTO evidence_run (id, batch_id, kind, subjects, addressees, leaves)
-        VALUES (%s, %s, %s, %s, %s, %s)""",
+        VALUES (%s, %s, %s, %s, %s, %b)""",
         (
-            *(run_id, batch_id, kind, list(subjects)),
-            *(None if addressees is None else list(addressees), b"".join(leaves)),
+            *(run_id, batch_id, kind, _numbers(subjects)),
+            *(None if addressees is None else _texts(addressees), b"".join(leaves)),
         ),
     )
+
+
+def _numbers(values: Sequence[int]) -> str:
+    """An array literal; what psycopg makes of a list costs ten times as much."""
+    return f"{{{','.join(map(str, values))}}}"
+
+
+def _texts(values: Sequence[str | None]) -> str:
+    known: dict[str | None, str] = {None: "NULL"}
+    for value in set(values):
+        if value is not None:
+            known[value] = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f"{{{','.join([known[value] for value in values])}}}"
 
 
 def sequence(database: store.Database, signer: Signer, at_ms: int) -> Head | None:
@@ -231,7 +244,7 @@ def _cut(hashes: bytes) -> list[bytes]:
 
 def _write_places(conn: psycopg.Connection, runs: Sequence[_Run], size: int) -> None:
     firsts = []
-    streams: list[tuple[str, int, list[int], list[int]]] = []
+    streams: list[tuple[str, int, str, str]] = []
     for run in runs:
         firsts.append(size)
         if run.addressees is not None:
@@ -249,14 +262,17 @@ def _write_places(conn: psycopg.Connection, runs: Sequence[_Run], size: int) -> 
 
 def _streams(
     subjects: Sequence[int], addressees: Sequence[str | None], first: int
-) -> list[tuple[str, int, list[int], list[int]]]:
+) -> list[tuple[str, int, str, str]]:
     found: dict[str, tuple[list[int], list[int]]] = {}
     for position, (subject, addressee) in enumerate(zip(subjects, addressees, strict=True), first):
         if addressee is not None:
             positions, receipts = found.setdefault(addressee, ([], []))
             positions.append(position)
             receipts.append(subject)
-    return [(who, positions[-1], positions, ids) for who, (positions, ids) in found.items()]
+    return [
+        (who, positions[-1], _numbers(positions), _numbers(ids))
+        for who, (positions, ids) in found.items()
+    ]
 
 
 def _write_tiles(conn: psycopg.Connection, levels: Sequence[tuple[int, int, list[bytes]]]) -> None:
@@ -429,9 +445,13 @@ def proofs(conn: psycopg.Connection, positions: Sequence[int], size: int) -> dic
     most = min(size, last.size if last else 0)
     if wrong := [position for position in positions if not 0 <= position < most]:
         raise UnknownPosition(f"the tree of {size} leaves has no leaf at {wrong[0]}")
-    spans = {position: merkle.inclusion_spans(position, size) for position in positions}
-    hashes = _hashes(conn, {node for each in spans.values() for node in merkle.nodes_of(each)})
-    return {position: merkle.path(each, hashes) for position, each in spans.items()}
+    peaks = merkle.peak_nodes(size)
+    beside = {node for position in positions for node in merkle.inclusion_nodes(position, size)}
+    hashes = _hashes(conn, {*peaks, *beside})
+    beyond = merkle.beyond_peaks(size, [hashes[peak] for peak in peaks])
+    return {
+        position: merkle.inclusion_path(position, size, hashes, beyond) for position in positions
+    }
 
 
 def _hashes(conn: psycopg.Connection, nodes: set[merkle.Node]) -> dict[merkle.Node, bytes]:

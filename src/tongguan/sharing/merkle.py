@@ -121,6 +121,35 @@ def inclusion_spans(index: int, size: int) -> list[Span]:
     return spans[::-1]
 
 
+def inclusion_nodes(index: int, size: int) -> list[Node]:
+    """The perfect subtrees beside the way of a leaf up to the peak it is below."""
+    if not 0 <= index < size:
+        raise ValueError(f"a tree of {size} leaves has no leaf {index}")
+    # The leaf's place and the size differ first, from above, where the leaf's peak ends.
+    peak = (index ^ size).bit_length() - 1
+    return [(level, (index >> level) ^ 1) for level in range(peak)]
+
+
+def inclusion_path(
+    index: int, size: int, hashes: Mapping[Node, bytes], beyond: Mapping[int, list[bytes]]
+) -> list[bytes]:
+    """The same proof as by ``inclusion_spans``. beyond: as from ``beyond_peaks``."""
+    peak = (index ^ size).bit_length() - 1
+    return [hashes[node] for node in inclusion_nodes(index, size)] + beyond[peak]
+
+
+def beyond_peaks(size: int, peaks: Sequence[bytes]) -> dict[int, list[bytes]]:
+    """For each peak, by its level, the end of the proofs of the leaves below it."""
+    levels = _levels(size)
+    return {
+        level: [
+            *([root_of(peaks[place + 1 :])] if place + 1 < len(peaks) else []),
+            *reversed(peaks[:place]),
+        ]
+        for place, level in enumerate(levels)
+    }
+
+
 def consistency_spans(old: int, new: int) -> list[Span]:
     """The subtrees whose roots prove that a tree of ``new`` leaves begins with ``old`` of them."""
     if not 0 < old <= new:
