@@ -25,8 +25,10 @@ def moment(text: str) -> datetime:
     return at
 
 
-def day(text: str) -> date:
-    """A calendar day from ISO 8601. Raises typer.BadParameter."""
+def day(text: str | date) -> date:
+    """A calendar day from ISO 8601, or the default of an option. Raises typer.BadParameter."""
+    if isinstance(text, date):
+        return text
     try:
         return date.fromisoformat(text)
     except ValueError:

@@ -446,6 +446,20 @@ def subscriptions(rows: Sequence[dict[str, Any]]) -> Table:
     return made
 
 
+def payment_request(facts: dict[str, Any]) -> Group:
+    head = table("order", "platform", "state", "asked", "due", title=facts["session"])
+    head.add_row(*(facts[name] for name in ("order", "platform", "state", "asked", "due")))
+    said = table("time", "what", "facts")
+    for event in facts["events"]:
+        told = "\n".join(
+            f"{name}: {'; '.join(map(str, value)) if isinstance(value, list) else value}"
+            for name, value in event["facts"].items()
+            if value not in (None, [])
+        )
+        said.add_row(event["at"], event["what"], told)
+    return Group(head, said)
+
+
 def keys(rows: Sequence[dict[str, Any]]) -> Table:
     made = table("key", "company", "scopes", "issued", "by", "expires", "state")
     for row in rows:

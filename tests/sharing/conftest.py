@@ -7,6 +7,7 @@ import pytest
 
 from tongguan import store
 from tongguan.sharing import certificates, keys, registry, subscriptions
+from tongguan.sharing.payment_data import asking
 
 
 @pytest.fixture
@@ -16,5 +17,6 @@ def conn(database: store.Database) -> Iterator[psycopg.Connection]:
         store.migrate(connection, "keys", keys.STEPS)
         store.migrate(connection, "subscriptions", subscriptions.STEPS)
         store.migrate(connection, certificates.ROOM, certificates.STEPS)
+        store.migrate(connection, "payment-data", asking.STEPS)
         connection.commit()
         yield connection

@@ -13,6 +13,7 @@ from tongguan.clearance.after import (
     settle,
     statement,
 )
+from tongguan.clearance.declared import DeclaredPayment, declared_payments
 from tongguan.clearance.examine import Examined, examine
 from tongguan.clearance.explain import Compared, Differs, Explanation, UnknownKey, explain
 from tongguan.clearance.handed import Handed, catch_up, prepare_handed
@@ -45,6 +46,7 @@ __all__ = [
     "ZONE",
     "Arrivals",
     "Compared",
+    "DeclaredPayment",
     "Differs",
     "Examined",
     "Explanation",
@@ -68,6 +70,7 @@ __all__ = [
     "clear",
     "clock",
     "current_policy",
+    "declared_payments",
     "desk",
     "document_lines",
     "examine",

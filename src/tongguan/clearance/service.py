@@ -17,6 +17,7 @@ from tongguan.clearance.record import record, sweep
 from tongguan.clearance.settings import Arrivals, Registry, Settings, Signatures
 from tongguan.sharing import certificates, evidence, keys, registry, subscriptions
 from tongguan.sharing.heads import Signer
+from tongguan.sharing.payment_data import asking
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ def prepare_database(database: store.Database) -> None:
         store.migrate(conn, "evidence", evidence.STEPS)
         store.migrate(conn, certificates.ROOM, certificates.STEPS)
         store.migrate(conn, "subscriptions", subscriptions.STEPS)
+        store.migrate(conn, "payment-data", asking.STEPS)
         store.migrate(conn, "finance", finance.STEPS)
         store.migrate(conn, "clearance", models.steps())
         conn.commit()

@@ -20,6 +20,7 @@ from tongguan.cli import (  # noqa: F401 - they add their verbs
     keys,
     law,
     money,
+    payments,
     standard,
     window,
 )

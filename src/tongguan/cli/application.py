@@ -32,6 +32,10 @@ company_app = typer.Typer(
 log_app = typer.Typer(no_args_is_help=True, help="The evidence log: its key, heads and proofs.")
 keys_app = typer.Typer(no_args_is_help=True, help="API keys and development certificates.")
 export_app = typer.Typer(no_args_is_help=True, help="What this window knows, as files.")
+payments_app = typer.Typer(
+    no_args_is_help=True, help="Original payment data, asked of platforms (notice 2018-179)."
+)
+sandbox_app = typer.Typer(no_args_is_help=True, help="The other sides, to try with.")
 park_app = typer.Typer(no_args_is_help=True, help="What happens on site.")
 app.add_typer(policy_app, name="policy")
 app.add_typer(guarantee_app, name="guarantee")
@@ -39,6 +43,8 @@ app.add_typer(export_app, name="export")
 app.add_typer(park_app, name="park")
 app.add_typer(company_app, name="company")
 app.add_typer(keys_app, name="keys")
+app.add_typer(payments_app, name="payments")
+app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(messages_app, name="messages")
 app.add_typer(log_app, name="log")
 

@@ -177,7 +177,7 @@ def exact(text: str, unit: str, choices: Collection[str] = ()) -> Exact:
             number = Fraction(text)
         except (ValueError, ZeroDivisionError):
             raise ValueError(f"expected a number of {unit}, found {text!r}") from None
-        if number < 0 or (unit == "days" and number.denominator != 1):
+        if number < 0 or (unit in ("days", "seconds") and number.denominator != 1):
             raise ValueError(f"expected a number of {unit}, found {text!r}")
         return number.numerator if number.denominator == 1 else number
     if unit == "date":
@@ -187,7 +187,7 @@ def exact(text: str, unit: str, choices: Collection[str] = ()) -> Exact:
     return text
 
 
-_NUMERIC = ("yuan", "percent", "fraction", "days")
+_NUMERIC = ("yuan", "percent", "fraction", "days", "seconds")
 _UNITS = (*_NUMERIC, "word", "codes", "date")
 
 
