@@ -170,6 +170,24 @@ class Webhooks(Answer, kw_only=True):
     webhooks: list[Webhook]
 
 
+class Uploaded(Answer, kw_only=True):
+    """What becomes of an upload of payment data (interface of notice 2018-179).
+
+    code: 10000 taken, 20000 and above refused; serviceTime: milliseconds since 1970.
+    """
+
+    code: str
+    message: str
+    total: int
+    serviceTime: int
+
+
+class PaymentRequests(Answer, kw_only=True):
+    """What platforms were asked under a number and what came, as `tongguan payments show`."""
+
+    requests: list[dict[str, Any]]
+
+
 class NewWebhook(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Where to push receipts to, and from where on (left out: from now on)."""
 

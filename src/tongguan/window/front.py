@@ -18,6 +18,7 @@ import psycopg
 from django.http import HttpResponse
 
 from tongguan import store
+from tongguan.sharing.payment_data.protocol import UPLOAD_PATH
 from tongguan.window import access
 from tongguan.window.gateway import Gateway
 from tongguan.window.journal import journal
@@ -30,6 +31,8 @@ Environment = dict[str, Any]
 Answered = tuple[int, list[tuple[str, str]], bytes]
 BIG = frozenset({"/api/messages", "/api/signatures/diagnose"})
 """The paths whose bodies may be big."""
+SIZES = {UPLOAD_PATH: "upload_bytes"}
+"""The limit of other paths that has a name of its own."""
 EARLY_BYTES = 64 << 10
 """A body above this is read only after the key was looked at."""
 
@@ -92,14 +95,8 @@ class Front:
         """The whole body. Raises Turned: too long, too slow, too much at once, broken off."""
         limits = self._gateway.limits
         big = scope.path in BIG
-        name, most = (
-            ("request_bytes", limits.request_bytes)
-            if big
-            else (
-                "other_bytes",
-                limits.other_bytes,
-            )
-        )
+        name = "request_bytes" if big else SIZES.get(scope.path, "other_bytes")
+        most = getattr(limits, name)
         told = _length(environment)
         if told is not None and told > most:
             raise over(413, name, most, told, "bytes in such a request")

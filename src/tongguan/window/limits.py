@@ -24,6 +24,7 @@ class Limits:
     message_bytes: int = _limit(20 << 20, "one message, and the one inside an envelope")
     request_bytes: int = _limit(64 << 20, "the body of one request with messages")
     other_bytes: int = _limit(64 << 10, "the body of any other request")
+    upload_bytes: int = _limit(1 << 20, "the body of an upload of payment data")
     messages: int = _limit(500, "messages in one multipart request")
     header_bytes: int = _limit(32 << 10, "request line and headers")
     header_seconds: int = _limit(10, "until request line and headers are there")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tongguan.sharing.payment_data.protocol import UPLOAD_PATH
 from tongguan.window.answers import (
     Accepted,
     Answer,
@@ -18,11 +19,13 @@ from tongguan.window.answers import (
     NewWebhook,
     Nothing,
     Parcels,
+    PaymentRequests,
     Receipts,
     Refused,
     Replay,
     Several,
     Submission,
+    Uploaded,
     Webhook,
     Webhooks,
 )
@@ -31,6 +34,7 @@ from tongguan.window.views import (
     health,
     messages,
     parcels,
+    payments,
     receipts,
     signatures,
     webhooks,
@@ -39,6 +43,7 @@ from tongguan.window.views import (
 PUBLIC = ""
 """The scope of what needs no key."""
 XML, JSON, MULTIPART = "application/xml", "application/json", "multipart/form-data"
+FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +205,26 @@ ROUTES: tuple[Route, ...] = (
         (_ID,),
         body={JSON: Replay},
         problems=(400, 404, 415),
+    ),
+    Route(
+        "POST",
+        UPLOAD_PATH,
+        payments.upload,
+        PUBLIC,
+        "A platform uploads original payment data it was asked for (notice 2018-179). Who sends "
+        "it, its signature says.",
+        (Uploaded,),
+        body={FORM: None},
+        problems=(408, 413, 429),
+    ),
+    Route(
+        "GET",
+        "/api/payment-data/{number}",
+        payments.shown,
+        "payments:179",
+        "What platforms were asked, by session or order number, and what came.",
+        (PaymentRequests,),
+        (Parameter("number", "session or order", {"type": "string", "maxLength": 60}, "path"),),
     ),
     Route(
         "GET",
