@@ -50,22 +50,33 @@ bench: $(STAMP) ## measure, against the physical limit of this machine; SCALE=10
 docs: $(STAMP) ## write the pages that are made from the sources (rules, commands, messages, parameters)
 	@$(BIN)/python docs/generate.py
 
-# The lock is made on the oldest supported Python, whose needs include those of the newer ones.
+# The locks are made on the oldest supported Python, whose needs include those of the newer ones.
 # UPGRADE=--upgrade takes the newest releases; without it only what pyproject.toml changed moves.
-lock: ## write requirements.lock anew from pyproject.toml (needs Python 3.11)
+# Spark has a lock of its own, with what it needs beyond the first: 500 MB that few want.
+COMPILE := build/lock/bin/pip-compile --quiet $(UPGRADE) --generate-hashes \
+  --no-header --no-annotate --no-emit-options --no-strip-extras
+PURE := { ! grep -nE '://|^ *-[^-]|^--' build/LOCK || \
+  { echo "the lock may hold names, versions and hashes only" >&2; exit 1; }; }
+HEAD := echo "\# Written by 'make lock' from pyproject.toml; do not edit."
+
+lock: ## write requirements.lock and requirements-spark.lock from pyproject.toml (needs Python 3.11)
 	@python="$(PYTHON)"; [ -n "$$python" ] || python=python3.11; \
 	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "make lock needs Python 3.11; name it with PYTHON=/path/to/python3.11" >&2; exit 3; }; \
 	"$$python" -m venv build/lock && build/lock/bin/python -m pip install --quiet --quiet 'pip-tools>=7.5' && \
-	if [ -f requirements.lock ]; then grep -v '^#' requirements.lock > build/requirements.lock; fi && \
-	build/lock/bin/pip-compile --quiet $(UPGRADE) --generate-hashes --all-build-deps --extra dev --extra otel \
-	  --no-header --no-annotate --no-emit-options --no-strip-extras \
-	  --output-file build/requirements.lock pyproject.toml && \
-	if grep -nE '://|^ *-[^-]|^--' build/requirements.lock; then \
-	  echo "the lock may hold names, versions and hashes only" >&2; exit 1; fi && \
+	for lock in requirements.lock requirements-spark.lock; do \
+	  if [ -f $$lock ]; then grep -v '^#' $$lock > build/$$lock; fi; done && \
+	$(COMPILE) --all-build-deps --extra dev --extra otel --output-file build/requirements.lock pyproject.toml && \
+	$(PURE:LOCK=requirements.lock) && \
 	{ echo "# Every package of .venv, by version and SHA-256 of each file of that release."; \
-	  echo "# Written by 'make lock' from pyproject.toml; do not edit."; \
-	  cat build/requirements.lock; } > requirements.lock
+	  $(HEAD); cat build/requirements.lock; } > requirements.lock && \
+	echo 'setuptools>=77' > build/spark.in && \
+	$(COMPILE) --allow-unsafe --extra spark --constraint build/requirements.lock \
+	  --output-file build/requirements-spark.lock pyproject.toml build/spark.in && \
+	$(PURE:LOCK=requirements-spark.lock) && \
+	{ echo "# What the Spark engine needs beside requirements.lock, and setuptools to build it with."; \
+	  $(HEAD); awk -f .ci/beyond requirements.lock build/requirements-spark.lock; \
+	} > requirements-spark.lock
 
 clean: ## remove .venv and every cache
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -4,14 +4,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tongguan import codes, console, policy, replay
 from tongguan.arguments import DatabaseUrl, Json, day
-from tongguan.cli.application import INPUT_HAS_ERRORS, app, export_app, fail, opened, write_json
+from tongguan.cli.application import (
+    ENVIRONMENT_FAILED,
+    INPUT_HAS_ERRORS,
+    app,
+    export_app,
+    fail,
+    opened,
+    write_json,
+)
 
 From = Annotated[
     date | None,
@@ -74,12 +82,23 @@ def replay_history(
         ),
     ] = None,
     database: DatabaseUrl = None,
+    engine: Annotated[
+        Literal["local", "spark"], typer.Option(help="spark: on a cluster, as --master says.")
+    ] = "local",
+    master: Annotated[
+        str | None, typer.Option(metavar="URL", help="Spark master: spark://host:7077, local[2] …")
+    ] = None,
 ) -> None:
     """What a draft policy would have done: recorded parcels decided anew, before and after."""
+    if (engine == "spark") != (master is not None):
+        raise typer.BadParameter("--engine spark and --master URL go together")
     view = replay.View(since, until, zone_code(zone))
     try:
         with source(history, database, view) as files, progress_bar() as advance:
-            answer = replay.replay(files, draft, view, replay.local_engine(advance))
+            runs = replay.local_engine(advance) if master is None else replay.spark_engine(master)
+            answer = replay.replay(files, draft, view, runs)
+    except replay.NoSpark as problem:
+        return fail(ENVIRONMENT_FAILED, str(problem))
     except (policy.DraftErrors, replay.BadHistory) as problem:
         return fail(INPUT_HAS_ERRORS, str(problem))
     if json_file is not None:

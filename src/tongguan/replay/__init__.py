@@ -12,11 +12,14 @@ from tongguan.replay.local import engine as local_engine
 from tongguan.replay.report import page
 from tongguan.replay.service import Replayed, from_database, replay
 from tongguan.replay.sheet import sheet
+from tongguan.replay.spark import NoSpark
+from tongguan.replay.spark import engine as spark_engine
 
 __all__ = [
     "BadHistory",
     "History",
     "Laws",
+    "NoSpark",
     "Progress",
     "Replayed",
     "View",
@@ -27,4 +30,5 @@ __all__ = [
     "page",
     "replay",
     "sheet",
+    "spark_engine",
 ]

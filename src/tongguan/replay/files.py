@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -199,14 +199,12 @@ class History:
         chosen = frame if columns is None else frame.select(columns)
         return chosen.with_columns(zone=pl.lit(""), month=pl.lit(""))
 
-    def policies(self) -> Iterator[tuple[str, policy.Policy]]:
-        """The policies the decisions were made under, built again: (recorded hash, policy).
-
-        Where this program's own parameters have changed since, the built one has another hash.
-        """
-        for digest, names in self.facts["policies"].items():
-            content = {name: (self.folder / "policy" / name).read_bytes() for name in names}
-            yield digest, build(content)
+    def editions(self) -> dict[str, dict[str, bytes]]:
+        """By recorded hash of a policy: the tables it was made of beside the package's own."""
+        return {
+            digest: {name: (self.folder / "policy" / name).read_bytes() for name in names}
+            for digest, names in self.facts["policies"].items()
+        }
 
 
 def placed(part: Path) -> tuple[str, str]:
@@ -216,7 +214,10 @@ def placed(part: Path) -> tuple[str, str]:
 
 
 def build(content: Mapping[str, bytes]) -> policy.Policy:
-    """The built-in law with the tables of these files laid over it."""
+    """The built-in law with the tables of these files laid over it.
+
+    Where this program's own parameters have changed since, it has another hash than recorded.
+    """
     return policy.load(
         tariffs=[
             policy.TariffEdition.from_bytes(data)

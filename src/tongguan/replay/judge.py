@@ -6,11 +6,13 @@ very function.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 import polars as pl
 
 from tongguan import policy
 from tongguan.replay import reproduce, tally
+from tongguan.replay.files import build
 from tongguan.replay.tally import Tally
 from tongguan.replay.walk import walk
 
@@ -124,6 +126,44 @@ class View:
 
 Judge = Callable[[Mapping[str, pl.DataFrame]], Tally]
 """What is done to one bucket."""
+
+Editions = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True)
+class Brief:
+    """All that one who judges must be told, in values that travel between machines.
+
+    policies: by recorded hash the tables beside the package's own (name, content). draft: its
+    YAML, if there is one. Called with the datasets of one bucket, it judges them.
+    """
+
+    policies: tuple[tuple[str, Editions], ...]
+    draft: str | None
+    view: View
+
+    @classmethod
+    def of(
+        cls, editions: Mapping[str, Mapping[str, bytes]], draft: str | None, view: View
+    ) -> "Brief":
+        named = ((digest, tuple(sorted(tables.items()))) for digest, tables in editions.items())
+        return cls(tuple(sorted(named)), draft, view)
+
+    @property
+    def laws(self) -> Laws:
+        """Built once in each process. Raises policy.DraftErrors."""
+        return _laws(self.policies, self.draft)
+
+    def __call__(self, datasets: Mapping[str, pl.DataFrame]) -> Tally:
+        return judge(datasets, self.laws, self.view)
+
+
+@lru_cache(maxsize=4)
+def _laws(policies: tuple[tuple[str, Editions], ...], draft: str | None) -> Laws:
+    recorded = {digest: build(dict(tables)) for digest, tables in policies}
+    if draft is None:
+        return Laws(recorded, {})
+    return Laws(recorded, {name: policy.draft(draft, base) for name, base in recorded.items()})
 
 
 def judge(datasets: Mapping[str, pl.DataFrame], laws: Laws, view: View) -> Tally:

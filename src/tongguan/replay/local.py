@@ -17,9 +17,9 @@ from pathlib import Path
 import polars as pl
 
 from tongguan.replay import tally
-from tongguan.replay.files import History
+from tongguan.replay.files import History, placed, read_part
 from tongguan.replay.judge import COLUMNS, Judge
-from tongguan.replay.schema import BUCKETS
+from tongguan.replay.schema import BUCKETS, datasets
 from tongguan.replay.tally import Tally
 
 PARCELS_AT_ONCE = 200_000
@@ -79,13 +79,28 @@ def _judged(
                 future.cancel()
 
 
+def no_rows(dataset: str) -> pl.DataFrame:
+    """A dataset without rows, in the columns that ``judge`` takes."""
+    placed = {"zone": pl.String(), "month": pl.String()} if dataset == "parcels" else {}
+    types = datasets()[dataset].polars
+    return pl.DataFrame(schema={name: types[name] for name in COLUMNS[dataset]} | placed)
+
+
+def rows(dataset: str, part: Path) -> pl.DataFrame:
+    """The rows of one history file, in the columns that ``judge`` takes."""
+    frame = read_part(dataset, part, list(COLUMNS[dataset]))
+    if dataset != "parcels":
+        return frame
+    zone, month = placed(part)
+    return frame.with_columns(zone=pl.lit(zone), month=pl.lit(month))
+
+
 def _rows(history: History, dataset: str) -> Iterator[pl.DataFrame]:
     """The rows of a dataset, file by file; at least one frame."""
-    columns = list(COLUMNS[dataset])
-    placed = ["zone", "month"] if dataset == "parcels" else []
-    yield history.empty(dataset, columns).select(*columns, *placed)
+    none = no_rows(dataset)
+    yield none
     for part in history.parts(dataset):
-        yield history.read(dataset, part, columns).select(*columns, *placed)
+        yield rows(dataset, part).select(none.columns)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from tongguan.replay import answer, local
 from tongguan.replay.answer import Question
 from tongguan.replay.export import export
 from tongguan.replay.files import History
-from tongguan.replay.judge import Judge, Laws, View, judge
+from tongguan.replay.judge import Brief, Judge, Laws, View
 from tongguan.replay.tally import Tally
 
 Engine = Callable[[History, Judge], Tally]
@@ -41,12 +40,15 @@ def replay(
 
     Raises policy.DraftErrors, policy.OutsideKnown for a day the law is not known of, BadHistory.
     """
-    recorded = dict(history.policies())
-    drafts = {} if draft is None else {d: policy.draft(draft, base) for d, base in recorded.items()}
-    if draft is not None and not recorded:
-        policy.draft(draft, policy.load())  # its faults are told also where nothing is recorded
-    question = _question(recorded, drafts, view)
-    tally = engine(history, partial(judge, laws=Laws(recorded, drafts), view=view))
+    editions = history.editions()
+    text = None
+    if draft is not None:
+        # Faults name the file; executors get its text.
+        policy.draft(draft, policy.load())
+        text = draft.read_text(encoding="utf-8")
+    brief = Brief.of(editions, text, view)
+    question = _question(brief.laws, view)
+    tally = engine(history, brief)
     return Replayed(question, tally, answer.facts(question, tally))
 
 
@@ -58,17 +60,15 @@ def from_database(database: store.Database, view: View) -> Iterator[History]:
         yield History.open(Path(folder) / "history")
 
 
-def _question(
-    recorded: dict[str, policy.Policy], drafts: dict[str, policy.Draft], view: View
-) -> Question:
+def _question(laws: Laws, view: View) -> Question:
     """Names come from the newest law that decided something."""
     goods: dict[str, str] = {}
-    for each in recorded.values():
+    for each in laws.recorded.values():
         for edition in sorted(each.tariffs, key=lambda edition: edition.effective):
             goods |= dict(edition.frame.select("code", "name_zh").drop_nulls().iter_rows())
-    if not drafts:
+    if not laws.drafts:
         return Question(None, view, goods=goods)
-    draft = list(drafts.values())[-1]
+    draft = list(laws.drafts.values())[-1]
     return Question(draft.name, view, [_change(each, draft) for each in draft.diff()], goods)
 
 
