@@ -4,6 +4,7 @@
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.ready
+RIVALS := build/rivals/.ready
 JOBS  ?= 2
 SCALE ?= 50000
 ARGS  ?=
@@ -44,8 +45,15 @@ lint: $(STAMP) ## check style, format, types and which room may import which
 	@echo "mypy";          $(BIN)/python -m mypy
 	@echo "import floors"; $(BIN)/lint-imports --no-logo
 
-bench: $(STAMP) ## measure, against the physical limit of this machine; SCALE=1000000 for a large store
+bench: $(STAMP) ## measure, against the limits of this machine and rivals; SCALE=1000000 for a large store
+	@$(MAKE) --no-print-directory $(RIVALS) || \
+	  echo "!! THE RIVALS COULD NOT BE INSTALLED (benchmarks/rivals.txt): measured without them" >&2
 	@$(BIN)/python -m benchmarks $(SCALE)
+
+# Engines to compare with have an environment of their own; they are no part of the project.
+$(RIVALS): benchmarks/rivals.txt | $(STAMP)
+	@rm -rf build/rivals && $(BIN)/python -m venv build/rivals && \
+	build/rivals/bin/python -m pip install --quiet --requirement $< && touch $@
 
 docs: $(STAMP) ## write the pages that are made from the sources (rules, commands, messages, parameters)
 	@$(BIN)/python docs/generate.py
