@@ -393,18 +393,20 @@ def _findings(settled: pl.DataFrame, items: pl.DataFrame, rates: Rates) -> pl.Da
 
 
 def _limit_findings(settled: pl.DataFrame, rates: Rates) -> list[pl.DataFrame]:
-    limits = rates.limits
-    if limits is None:
+    if rates.limits is None:
         return []
-    value = pl.col("value_fen")
-    year = value + pl.col("used_before_fen")
+    value, used = pl.col("value_fen"), pl.col("used_before_fen")
     return [
-        finding(settled.filter(flag), rule, None, pl.lit(yuan_text(limit)), yuan(actual), paragraph)
-        for flag, rule, limit, actual, paragraph in (
-            ("over_single", "limit.single", limits.single_fen, value, limits.law_single),
-            ("over_annual", "limit.annual", limits.annual_fen, year, limits.law_annual),
+        finding(
+            settled.filter(limit.refuses),
+            limit.rule,
+            None,
+            pl.lit(yuan_text(limit.limit_fen)),
+            yuan(limit.held_fen(value, used)),
+            limit.law,
         )
-        if settled[flag].any()
+        for limit in treatment.limit_rules(rates.limits)
+        if settled[limit.refuses].any()
     ]
 
 

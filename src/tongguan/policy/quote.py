@@ -257,22 +257,20 @@ def _counted(unit: str | None) -> bool:
 
 
 def _answer(head: Mapping[str, Any], rows: list[dict[str, Any]], law: Law, used_fen: int) -> Quote:
-    """The case by itself; with the columns of a batch where there is something to remark."""
-    findings: list[dict[str, Any]] = []
+    """The case by itself; by the columns of a batch where a finding is not of a limit."""
     outcome = assess_one(head, rows, law, used_fen)
     if outcome is None:
         heads = pl.DataFrame([head], schema=_HEAD_SCHEMA)
         lines = pl.DataFrame(rows, schema=_LINE_SCHEMA)
         spent = pl.DataFrame({"buyer": ["buyer"], "used_fen": [used_fen]})
-        assessed = assess(heads, lines, law, spent)
-        outcome = Outcome(assessed.heads.row(0, named=True), assessed.lines.to_dicts())
-        findings = assessed.findings.to_dicts()
-    return _quote(outcome, findings, law, rows)
+        found = assess(heads, lines, law, spent)
+        outcome = Outcome(
+            found.heads.row(0, named=True), found.lines.to_dicts(), found.findings.to_dicts()
+        )
+    return _quote(outcome, law, rows)
 
 
-def _quote(
-    outcome: Outcome, findings: list[dict[str, Any]], law: Law, rows: list[dict[str, Any]]
-) -> Quote:
+def _quote(outcome: Outcome, law: Law, rows: list[dict[str, Any]]) -> Quote:
     head, rates = outcome.head, rates_of(law)
     names = [row.tariff["name_zh"] if (row := rates.row(x["gcode"])) else None for x in rows]
     return Quote(
@@ -287,7 +285,7 @@ def _quote(
             _line_facts(line, row, name)
             for line, row, name in zip(outcome.lines, rows, names, strict=True)
         ),
-        findings=tuple(_finding_facts(finding) for finding in findings),
+        findings=tuple(_finding_facts(finding) for finding in outcome.findings),
         steps=derivation(head, outcome.lines, law),
     )
 

@@ -3,7 +3,8 @@
 A batch of one pays milliseconds for the planning of columns and microseconds for the law. Here
 the same formulas (tax, treatment, quantities, shares) run on the integers of one case. They are
 the only place that says what the law is; this module finds their operands. A case with anything
-to remark (a finding, a bad amount) is left to ``assess``, so that no finding is made twice.
+to remark but a limit (goods, quantities, bad amounts) is left to ``assess``, so that nothing of it
+stands twice.
 """
 
 from __future__ import annotations
@@ -14,9 +15,18 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tongguan.policy import tax, treatment
-from tongguan.policy.amounts import PLACES, UNIT, fen
+from tongguan.policy.amounts import PLACES, UNIT, fen, yuan_text
 from tongguan.policy.quantities import KINDS, LARGEST, Tested, decision, tested, units_by_code
-from tongguan.policy.rates import BONDED_MODES, GENERAL, PARCEL, RETAIL, Rates, Row, rates_of
+from tongguan.policy.rates import (
+    BONDED_MODES,
+    GENERAL,
+    PARCEL,
+    REFUSED,
+    RETAIL,
+    Rates,
+    Row,
+    rates_of,
+)
 from tongguan.policy.shares import share_of_one
 from tongguan.policy.tax import MILLION
 
@@ -29,10 +39,11 @@ _TAXES = ("duty_fen", "consumption_fen", "vat_fen", "parcel_tax_fen")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The head and the lines of one case, with the columns of ``Assessment``; no findings."""
+    """The head, the lines and the findings of one case, with the columns of ``Assessment``."""
 
     head: Mapping[str, Any]
     lines: Sequence[Mapping[str, Any]]
+    findings: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(slots=True)
@@ -78,10 +89,11 @@ def assess_one(
     settled = _settle(facts, any(item.row.facts["duty_ppm"] is None for item in items), rates)
     if settled is None:
         return None
-    full, counted = settled
-    taxed = [_goods_tax(item, part, full, rates) for item, part in zip(items, charges, strict=True)]
-    regime = GENERAL if full else RETAIL
-    return _outcome(facts | {"regime": regime, "counted_fen": counted}, taxed)
+    taxed = [
+        _goods_tax(item, part, settled, rates) for item, part in zip(items, charges, strict=True)
+    ]
+    facts |= {"regime": settled.regime, "counted_fen": settled.counted_fen}
+    return _outcome(facts, taxed, settled.findings)
 
 
 def _fifths(amount: Decimal) -> int:
@@ -129,8 +141,17 @@ def _tested(line: Mapping[str, Any], n: str, row: Row) -> Tested:
     return tested(kind, amount, price, minimum or 0, minimum is not None, specific)
 
 
-def _settle(facts: Mapping[str, Any], unknown: bool, rates: Rates) -> tuple[bool, int] | None:
-    """Whether the full taxes are due, and what the year takes; None where the case is refused."""
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What becomes of the case, what its buyer's year takes, and the limits that refuse it."""
+
+    regime: str
+    counted_fen: int
+    findings: list[dict[str, Any]]
+
+
+def _settle(facts: Mapping[str, Any], unknown: bool, rates: Rates) -> _Settled | None:
+    """None where full tax is due, but a duty rate is not known."""
     limits = rates.limits
     assert limits is not None
     value, used = facts["value_fen"], facts["used_before_fen"]
@@ -145,14 +166,37 @@ def _settle(facts: Mapping[str, Any], unknown: bool, rates: Rates) -> tuple[bool
     )
     given = treatment.settled(alone, inside, limits)
     missing = treatment.rate_missing(given, unknown, faulty=False)
-    remarked = treatment.over_annual(inside, limits) or treatment.over_single(alone)
-    if remarked or treatment.refused(given, faulty=False, missing=missing):
+    if missing:
         return None
-    return treatment.in_full(given), counted
+    flags = {
+        "over_single": treatment.over_single(alone),
+        "over_annual": treatment.over_annual(inside, limits),
+    }
+    findings = [
+        _finding(facts["case"], limit, limit.held_fen(value, used))
+        for limit in treatment.limit_rules(limits)
+        if flags[limit.refuses]
+    ]
+    if treatment.refused(given, faulty=False, missing=missing):
+        return _Settled(REFUSED, counted, findings)
+    return _Settled(GENERAL if treatment.in_full(given) else RETAIL, counted, findings)
 
 
-def _goods_tax(item: _Item, charges: int, full: bool, rates: Rates) -> dict[str, Any]:
-    facts = item.row.facts
+def _finding(case: int, limit: treatment.LimitRule, held_fen: int) -> dict[str, Any]:
+    return {
+        "case": case,
+        "gnum": None,
+        "rule": limit.rule,
+        "severity": "error",
+        "field": None,
+        "expected": yuan_text(limit.limit_fen),
+        "actual": yuan_text(held_fen),
+        "law": limit.law,
+    }
+
+
+def _goods_tax(item: _Item, charges: int, settled: _Settled, rates: Rates) -> dict[str, Any]:
+    facts, full = item.row.facts, settled.regime == GENERAL
     basis = item.goods_fen + charges
     duty_ppm = facts["duty_ppm"] if full else rates.duty_within_ppm
     levy = rates.levy_den if full else rates.levy_num
@@ -164,10 +208,11 @@ def _goods_tax(item: _Item, charges: int, full: bool, rates: Rates) -> dict[str,
         x, den, specific = tax.compound_terms(
             *terms, item.ct_quantity, facts["ct_specific_num"], facts["ct_specific_den"]
         )
+    owing = settled.regime != REFUSED
     return _line(item, charges) | {
-        "duty_fen": tax.duty_fen(basis, duty_ppm),
-        "consumption_fen": tax.consumption_fen(x, item.ct_ppm, den, specific),
-        "vat_fen": tax.vat_fen(x, facts["vat_ppm"], den),
+        "duty_fen": tax.duty_fen(basis, duty_ppm) if owing else 0,
+        "consumption_fen": tax.consumption_fen(x, item.ct_ppm, den, specific) if owing else 0,
+        "vat_fen": tax.vat_fen(x, facts["vat_ppm"], den) if owing else 0,
         "parcel_tax_fen": 0,
         "waived_fen": 0,
         "duty_ppm": duty_ppm,
@@ -210,10 +255,12 @@ def _line(item: _Item, charges: int) -> dict[str, Any]:
     }
 
 
-def _outcome(facts: dict[str, Any], lines: list[dict[str, Any]]) -> Outcome:
+def _outcome(
+    facts: dict[str, Any], lines: list[dict[str, Any]], findings: Sequence[Mapping[str, Any]] = ()
+) -> Outcome:
     sums = {name: sum(line[name] for line in lines) for name in (*_TAXES, "waived_fen")}
     head = facts | sums
     head["total_fen"] = sum(sums[name] for name in _TAXES)
     head["used_after_fen"] = facts["used_before_fen"] + facts["counted_fen"]
-    head["refused"] = False
-    return Outcome(head, lines)
+    head["refused"] = facts["regime"] == REFUSED
+    return Outcome(head, lines, findings)

@@ -6,7 +6,7 @@ expressions) or the exact values of one case; what happens over a limit is the l
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from tongguan.policy.amounts import choose, negated
 from tongguan.policy.rates import COUNTED, GENERAL, REFUSED, RETAIL, Limits
@@ -85,3 +85,29 @@ def over_single(by_single: Operand) -> Operand:
 def over_annual(inside: Operand, limits: Limits) -> Operand:
     """Whether the year refuses the case."""
     return negated(inside) & (TREATMENTS[limits.over_annual] == TREATMENTS[REFUSED])
+
+
+class LimitRule(NamedTuple):
+    """A limit that refuses: the rule, the limit in fen, its paragraph, and what is held against it.
+
+    `refuses` names the flag of the case (`over_single`, `over_annual`); `with_year`: the value is
+    added to what the year holds.
+    """
+
+    rule: str
+    refuses: str
+    limit_fen: int
+    law: str
+    with_year: bool
+
+    def held_fen(self, value_fen: Operand, used_fen: Operand) -> Operand:
+        """What is held against the limit."""
+        return value_fen + used_fen if self.with_year else value_fen
+
+
+def limit_rules(limits: Limits) -> tuple[LimitRule, LimitRule]:
+    """The rules that a refusal for a limit names."""
+    return (
+        LimitRule("limit.single", "over_single", limits.single_fen, limits.law_single, False),
+        LimitRule("limit.annual", "over_annual", limits.annual_fen, limits.law_annual, True),
+    )
