@@ -120,6 +120,11 @@ def test_comments_cdata_and_entities_never_shorten_a_value(order: bytes) -> None
         parsed = messages.parse(data)
         assert parsed.findings == []
         assert parsed.heads["orderNo"] == ["O0", value, "O2"]
+        # As many pieces of text too many as empty elements: nothing moves to a neighbour.
+        parsed = messages.parse(data.replace(b"<ceb:note>A1777777</ceb:note>", b"<ceb:note/>", 1))
+        assert parsed.findings == []
+        assert parsed.heads["orderNo"] == ["O0", value, "O2"]
+        assert (parsed.heads["note"] + parsed.lines["note"]).count("") == 1
 
 
 def test_an_element_inside_a_value_is_a_finding(order: bytes) -> None:

@@ -6,6 +6,7 @@ through a socket. It ends with the socket, so with the process that started it, 
 nothing but numbers drawn from sequences is lost with it.
 """
 
+import gc
 import io
 import json
 import pickle
@@ -151,6 +152,9 @@ def serve(descriptor: int, desk: Callable[[psycopg.Connection, Order], Desk]) ->
     """
     # Ctrl-C goes to both processes; the first one decides what becomes of this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What is imported stays, and a batch is a million objects without a cycle.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
     with suppress(_Gone), socket.socket(fileno=descriptor) as channel:
         order, cuts = _receive(channel)
         try:

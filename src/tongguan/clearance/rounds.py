@@ -400,7 +400,8 @@ def _invt_numbers(
         conn, "inventory", lists.select("case", "id"), ("customsCode",), bodies
     ).sort("case")
     serials = store.numbers(conn, "invt_serial", offices.height)
-    tail = [f"{settings.day.year}I{serial:09d}" for serial in serials]
+    year = settings.day.year
+    tail = [f"{year}I{serial:09d}" for serial in serials]
     return offices.select("id", invt_no=pl.col("customsCode") + pl.Series(tail, dtype=pl.String))
 
 

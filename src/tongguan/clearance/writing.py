@@ -144,13 +144,11 @@ def write_documents(
         return
     before = events.group_by("document_id").agg(old=pl.col("seq").min() - 1)
     moved = last.join(before, left_on="id", right_on="document_id").sort("id")
-    sql = """UPDATE document d SET status = k.status, seq = k.seq, at = k.at,
+    source, values = store.unnest("k", moved)
+    sql = f"""UPDATE document d SET status = k.status, seq = k.seq, at = k.at,
             invt_no = coalesce(k.invt_no, d.invt_no)
-        FROM unnest(%(id)s::bigint[], %(seq)s::smallint[], %(status)s::int[], %(at)s::bigint[],
-            %(invt_no)s::text[], %(old)s::smallint[]) AS k(id, seq, status, at, invt_no, old)
-        WHERE d.id = k.id AND d.seq = k.old AND d.current"""
-    params = {name: moved[name].to_list() for name in moved.columns}
-    expect(conn.execute(sql, params).rowcount, moved.height)
+        FROM {source} WHERE d.id = k.id AND d.seq = k.old AND d.current"""
+    expect(conn.execute(sql.encode(), values).rowcount, moved.height)
 
 
 def write_decisions(
@@ -265,25 +263,23 @@ def _write_allowances(conn: psycopg.Connection, decisions: Decisions, law: polic
     if moved.is_empty():
         return
     limit = law.value("retail-import.limit-annual").fen
-    constants = {"year": law.day.year, "limit": limit}
+    year = law.day.year
     for statement, rows in (
         (_BEGIN_YEAR, moved.filter(pl.col("before") == 0)),
         (_CONTINUE_YEAR, moved.filter(pl.col("before") > 0)),
     ):
         if rows.height:
-            params = {name: rows[name].to_list() for name in rows.columns} | constants
-            expect(conn.execute(statement, params).rowcount, rows.height)
+            source, values = store.unnest("k", rows)
+            sql = statement.format(source=source, year=year, limit=limit)
+            expect(conn.execute(sql.encode(), values).rowcount, rows.height)
 
 
 _BEGIN_YEAR = """INSERT INTO allowance AS a (buyer, year, used_fen, limit_fen)
-    SELECT k.buyer, %(year)s, k.after, %(limit)s
-    FROM unnest(%(buyer)s::text[], %(after)s::bigint[]) AS k(buyer, after)
+    SELECT k.buyer, {year}, k.after, {limit} FROM {source}
     ON CONFLICT (buyer, year) DO UPDATE
     SET used_fen = excluded.used_fen, limit_fen = excluded.limit_fen WHERE a.used_fen = 0"""
-_CONTINUE_YEAR = """UPDATE allowance a SET used_fen = k.after, limit_fen = %(limit)s
-    FROM unnest(%(buyer)s::text[], %(before)s::bigint[], %(after)s::bigint[])
-        AS k(buyer, before, after)
-    WHERE a.buyer = k.buyer AND a.year = %(year)s AND a.used_fen = k.before"""
+_CONTINUE_YEAR = """UPDATE allowance a SET used_fen = k.after, limit_fen = {limit} FROM {source}
+    WHERE a.buyer = k.buyer AND a.year = {year} AND a.used_fen = k.before"""
 
 
 def write_findings(

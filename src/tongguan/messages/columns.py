@@ -13,7 +13,7 @@ from io import StringIO
 from itertools import islice
 from operator import itemgetter
 from threading import get_ident
-from typing import Any
+from typing import Any, cast
 
 from lxml import etree
 
@@ -90,8 +90,13 @@ _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}")
 _DTD_CHILDREN = 200
 #: Counted in C. Elements that stand inside a value would each be an error of the DTD.
 _elements = etree.XPath("count(//*)")
+#: The texts of all leaves, in C. libxml2 joins the pieces of a text, so a leaf has one of them or,
+#: if it is empty, none: where there are as many as leaves each has its own.
+_texts = etree.XPath("*/*/*/text()", smart_strings=False)
+_texts_flat = etree.XPath("*/*/text()", smart_strings=False)
 _TOLD, _TOLD_IN_ALL = 50, 2000
-_Rows = list[list[str | None]]
+_Row = list[str | None]
+_Rows = list[_Row]
 
 
 def local_name(element: etree._Element) -> str:
@@ -141,25 +146,22 @@ class Columns:
         spaces = _spaces(self.root)
         if spaces is None or len(documents) > _DTD_CHILDREN:
             return False
-        heads: list[etree._Element] = []
-        lines: list[etree._Element] = []
-        self.positions = []
-        if self.kind.flat:
-            heads = documents
-        else:
-            most = 1 + min(self.lines_most, _DTD_CHILDREN)
-            if max(map(len, documents)) > most or not min(map(len, documents)):
+        children = [list(document) for document in documents]
+        heads, lines = documents, []
+        counts = [0] * len(documents)
+        if not self.kind.flat:
+            counts = [len(each) - 1 for each in children]
+            if max(counts) > min(self.lines_most, _DTD_CHILDREN) or min(counts) < 0:
                 return False
-            for position, document in enumerate(documents):
-                children = list(document)
-                heads.append(children[0])
-                lines += children[1:]
-                self.positions += [position] * (len(children) - 1)
-        if max(map(len, heads)) > len(self.kind.head_fields):
+            heads = [each[0] for each in children]
+            lines = [line for each in children for line in each[1:]]
+        self.positions = [place for place, count in enumerate(counts) for _ in range(count)]
+        sizes = list(map(len, heads)), list(map(len, lines))
+        if max(sizes[0]) > len(self.kind.head_fields):
             return False
-        if lines and max(map(len, lines)) > len(self.kind.line_fields):
+        if lines and max(sizes[1]) > len(self.kind.line_fields):
             return False
-        leaves = sum(map(len, heads)) + sum(map(len, lines))
+        leaves = sum(sizes[0]) + sum(sizes[1])
         above = 1 + len(documents) + (0 if self.kind.flat else len(heads) + len(lines))
         for one in rest:
             self.root.remove(one)
@@ -169,33 +171,41 @@ class Columns:
             grammar = _grammar(get_ident(), self.kind.type, self.kind.edition, spaces)
             if not grammar.validate(self.root):
                 return False
+            texts = (_texts_flat if self.kind.flat else _texts)(self.root)
         finally:
             self.root.extend(rest)
-        self.parsed.heads = self._by_position(heads, self.kind.head)
+        found = cast(_Row, texts)
+        rows = _rows(found, sizes, counts) if len(found) == leaves else (None, None)
+        self.parsed.heads = self._by_position(heads, rows[0], self.kind.head)
         if self.kind.line:
-            found: dict[str, list[Any]] = {**self._by_position(lines, self.kind.line)}
-            self.parsed.lines = {**found, "#position": self.positions}
+            columns: dict[str, list[Any]] = {**self._by_position(lines, rows[1], self.kind.line)}
+            self.parsed.lines = {**columns, "#position": self.positions}
         return True
 
     def _by_position(
-        self, elements: list[etree._Element], part: str
+        self, elements: list[etree._Element], rows: _Rows | None, part: str
     ) -> dict[str, list[str | None]]:
         """Columns of elements that are known to be in order but may lack optional ones.
 
+        rows: the texts of each element's children, None where they have yet to be looked at.
         Of those with as many children, a shape seen before is the right one if the names at its
         probes are. Elements of one shape are turned into columns together.
         """
         fields = self.kind.fields(part)
+        if rows is None:
+            rows = [[one.text for one in element] for element in elements]
         known: dict[int, list[Shape]] = {}
         groups: dict[Shape | None, tuple[list[int], _Rows]] = {}
-        for place, element in enumerate(elements):
-            size = len(element)
+        for place, row in enumerate(rows):
+            size = len(row)
             shape = None
             if size != len(fields):
-                shape = self._shape(element, part, known.setdefault(size, []))
-            places, rows = groups.setdefault(shape, ([], []))
-            places.append(place)
-            rows.append([one.text for one in element])
+                shape = self._shape(elements[place], part, known.setdefault(size, []))
+            group = groups.get(shape)
+            if group is None:
+                group = groups[shape] = ([], [])
+            group[0].append(place)
+            group[1].append(row)
         return _columns(fields, list(groups.items()), len(elements))
 
     def _shape(self, element: etree._Element, part: str, known: list[Shape]) -> Shape:
@@ -309,6 +319,24 @@ class Columns:
                 position=position,
             )
         )
+
+
+def _rows(
+    texts: _Row, sizes: tuple[list[int], list[int]], counts: list[int]
+) -> tuple[_Rows, _Rows]:
+    """The texts of each head and of each line. sizes: how many each has, of heads and of lines;
+    counts: how many lines follow each head."""
+    heads: _Rows = []
+    lines: _Rows = []
+    end = line = 0
+    for size, count in zip(sizes[0], counts, strict=True):
+        start, end = end, end + size
+        heads.append(texts[start:end])
+        for _ in range(count):
+            start, end = end, end + sizes[1][line]
+            lines.append(texts[start:end])
+            line += 1
+    return heads, lines
 
 
 def _transpose(
