@@ -48,11 +48,13 @@ def connection(database: store.Database):
         yield connection
 
 
-def _round_trip(connection: psycopg.Connection, frame: pl.DataFrame) -> pl.DataFrame:
+def _round_trip(
+    connection: psycopg.Connection, frame: pl.DataFrame, rows: store.Rows | None = None
+) -> pl.DataFrame:
     connection.execute("DROP TABLE IF EXISTS t")
     columns = ", ".join(f'"{n}" {store.columns.sql_type(t)}' for n, t in frame.schema.items())
     connection.execute(f"CREATE TEMP TABLE t (row serial, {columns})")
-    assert store.copy(connection, "t", frame) == frame.height
+    assert store.copy(connection, "t", rows or frame) == frame.height
     return store.fetch(connection, "SELECT * FROM t ORDER BY row").drop("row")
 
 
@@ -111,6 +113,43 @@ def test_any_value_of_other_types_comes_back(connection: psycopg.Connection, row
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     frame = frame.with_columns(zoned=pl.col("time").dt.replace_time_zone("UTC"))
     assert_frame_equal(_round_trip(connection, frame), frame)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.integers(-(2**15), 2**15 - 1),
+            st.none() | st.integers(-(2**31), 2**31 - 1),
+            st.none() | st.integers(-(2**63), 2**63 - 1),
+            st.none() | st.booleans(),
+            st.none() | st.binary(max_size=200),
+            _ANY_TEXT,
+        ),
+        max_size=20,
+    )
+)
+@_SLOW
+def test_any_value_comes_back_from_a_binary_copy(
+    connection: psycopg.Connection, rows: list
+) -> None:
+    names = {"a": pl.Int16, "b": pl.Int32, "c": pl.Int64, "yes": pl.Boolean, "bytes": pl.Binary}
+    frame = pl.DataFrame(rows, schema={**names, "text": pl.String}, orient="row")
+    packed = store.encode_binary(frame.schema, rows)
+    assert_frame_equal(_round_trip(connection, frame, packed), frame)
+
+
+def test_large_values_come_back_from_a_binary_copy(connection: psycopg.Connection) -> None:
+    rows = [(n, "通关" * n, bytes([n % 256]) * (200_000 if n % 3 else 0)) for n in range(20)]
+    frame = pl.DataFrame(rows, {"n": pl.Int64, "a": pl.String, "b": pl.Binary}, orient="row")
+    as_bytes = [(n, text.encode(), data) for n, text, data in rows]
+    packed = store.encode_binary(frame.schema, as_bytes)
+    assert len(packed.parts) > 1
+    assert_frame_equal(_round_trip(connection, frame, packed), frame)
+
+
+def test_a_binary_copy_says_what_it_cannot_take() -> None:
+    with pytest.raises(TypeError, match="'day'"):
+        store.encode_binary({"day": pl.Date}, [(date(2022, 6, 1),)])
 
 
 def test_many_rows_with_line_breaks_come_back(connection: psycopg.Connection) -> None:

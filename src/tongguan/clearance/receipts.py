@@ -257,31 +257,24 @@ def write(
     ]
     everything = kept + turned
     if everything:
-        frame = pl.DataFrame(
-            {
-                "id": [r.id for r in everything],
-                "batch_id": [batch_id] * len(everything),
-                "receiver": [r.receiver for r in everything],
-                "company": [r.company for r in everything],
-                "type": [r.type for r in everything],
-                "documents": [r.documents for r in everything],
-                "xml": [r.xml.decode() for r in kept] + [None] * len(turned),
-                "sealed": [None] * len(kept) + [sealed for *_, sealed in refused],
-            },
-            schema={
-                "id": pl.Int64,
-                "batch_id": pl.Int64,
-                "receiver": pl.String,
-                "company": pl.String,
-                "type": pl.String,
-                "documents": pl.Int64,
-                "xml": pl.String,
-                "sealed": pl.Binary,
-            },
+        texts: list[tuple[bytes | None, bytes | None]] = [(r.xml, None) for r in kept]
+        texts += [(None, sealed) for *_, sealed in refused]
+        rows = (
+            (r.id, batch_id, r.receiver, r.company, r.type, r.documents, *text)
+            for r, text in zip(everything, texts, strict=True)
         )
-        store.copy(conn, "receipt", frame)
+        store.copy(conn, "receipt", store.encode_binary(_STORED, rows))
         _log(conn, batch_id, everything)
     return everything
+
+
+_STORED = {
+    **dict.fromkeys(("id", "batch_id"), pl.Int64),
+    **dict.fromkeys(("receiver", "company", "type"), pl.String),
+    "documents": pl.Int32,
+    **dict.fromkeys(("xml", "sealed"), pl.Binary),
+}
+"""Columns of the table of receipts, and their types."""
 
 
 def _log(conn: psycopg.Connection, batch_id: int, stored: Sequence[Receipt]) -> None:

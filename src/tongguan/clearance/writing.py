@@ -78,29 +78,29 @@ def write_sent(conn: psycopg.Connection, batch_ids: Sequence[int]) -> None:
 def write_messages(
     conn: psycopg.Connection, incoming: Sequence[Incoming], ids: list[int], batch_id: int
 ) -> None:
-    parsed = [message.parsed for message in incoming]
-    frame = pl.DataFrame(
-        {
-            "id": ids,
-            "batch_id": [batch_id] * len(ids),
-            "digest": [message.digest for message in incoming],
-            "name": [message.name for message in incoming],
-            "type": [p.type for p in parsed],
-            "edition": [p.edition for p in parsed],
-            "guid": [p.guid for p in parsed],
-            "sender": [p.transfer.get("copCode") for p in parsed],
-            "company": [message.company for message in incoming],
-            "receiver": [p.transfer.get("dxpId") for p in parsed],
-            "signed": [p.signed for p in parsed],
-            "documents": [0 if p.refused else p.documents for p in parsed],
-            "refused": [p.refused for p in parsed],
-            "sealed": [message.sealed for message in incoming],
-        },
-        schema_overrides=dict.fromkeys(
-            ("guid", "sender", "company", "receiver", "type", "edition"), pl.String
-        ),
+    rows = (
+        (
+            *(id_, batch_id, message.digest, message.name, parsed.type, parsed.edition),
+            *(parsed.guid, parsed.transfer.get("copCode"), message.company),
+            *(parsed.transfer.get("dxpId"), parsed.signed),
+            *(0 if parsed.refused else parsed.documents, parsed.refused, message.sealed),
+        )
+        for id_, message in zip(ids, incoming, strict=True)
+        for parsed in (message.parsed,)
     )
-    store.copy(conn, "message", frame)
+    store.copy(conn, "message", store.encode_binary(_MESSAGE, rows))
+
+
+_MESSAGE = {
+    **dict.fromkeys(("id", "batch_id"), pl.Int64),
+    **dict.fromkeys(("digest", "name", "type", "edition", "guid"), pl.String),
+    **dict.fromkeys(("sender", "company", "receiver"), pl.String),
+    "signed": pl.Boolean,
+    "documents": pl.Int32,
+    "refused": pl.Boolean,
+    "sealed": pl.Binary,
+}
+"""Columns of the table of messages, and their types."""
 
 
 def write_bodies(conn: psycopg.Connection, bodies: Mapping[str, Body], good: pl.DataFrame) -> None:
@@ -133,7 +133,10 @@ def write_documents(
     """Write events, then the documents at their last one: new ones by COPY, stored by UPDATE."""
     if events.is_empty():
         return
-    store.copy(conn, "event", events.drop("message_id").with_columns(batch_id=pl.lit(batch_id)))
+    # In the order of their key: the server need not sort them to see that each continues its
+    # history, and its index grows at the end.
+    ordered = events.drop("message_id").sort("document_id", "seq")
+    store.copy(conn, "event", ordered.with_columns(batch_id=pl.lit(batch_id)))
     last = steps.last(events).select("id", "seq", "status", "at")
     last = last.join(invt, on="id", how="left", maintain_order="left")
     if documents.height:

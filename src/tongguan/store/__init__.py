@@ -6,7 +6,17 @@ room's numbered steps; ``Vault`` seals personal data. What fails for reasons of 
 raises Unavailable.
 """
 
-from tongguan.store.columns import Rows, copy, encode, fetch, keys, numbers, stream, unnest
+from tongguan.store.columns import (
+    Rows,
+    copy,
+    encode,
+    encode_binary,
+    fetch,
+    keys,
+    numbers,
+    stream,
+    unnest,
+)
 from tongguan.store.database import Database, exists, open, transact
 from tongguan.store.home import home_folder
 from tongguan.store.migrations import StepError, migrate
@@ -23,6 +33,7 @@ __all__ = [
     "Vault",
     "copy",
     "encode",
+    "encode_binary",
     "environment",
     "exists",
     "fetch",
