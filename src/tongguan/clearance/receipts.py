@@ -8,6 +8,7 @@ true, and leave for files or the wire only after it is committed.
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -263,8 +264,12 @@ def write(
             (r.id, batch_id, r.receiver, r.company, r.type, r.documents, *text)
             for r, text in zip(everything, texts, strict=True)
         )
-        store.copy(conn, "receipt", store.encode_binary(_STORED, rows))
-        _log(conn, batch_id, everything)
+        # Their leaves are computed while the server takes the receipts in.
+        with ThreadPoolExecutor(1, thread_name_prefix="leaves") as beside:
+            logged = beside.submit(_leaves, everything)
+            store.copy(conn, "receipt", store.encode_binary(_STORED, rows))
+            ids, whose = [r.id for r in everything], [r.company for r in everything]
+            evidence.append(conn, batch_id, evidence.RECEIPT, ids, logged.result(), whose)
     return everything
 
 
@@ -277,14 +282,12 @@ _STORED = {
 """Columns of the table of receipts, and their types."""
 
 
-def _log(conn: psycopg.Connection, batch_id: int, stored: Sequence[Receipt]) -> None:
-    """Make each receipt a leaf of the evidence log."""
-    made = [
+def _leaves(stored: Sequence[Receipt]) -> list[bytes]:
+    """The leaf of each receipt in the evidence log."""
+    return [
         leaves.receipt_leaf(r.id, leaves.receipt_digests(r.xml, r.type, r.documents))
         for r in stored
     ]
-    ids, whose = [r.id for r in stored], [r.company for r in stored]
-    evidence.append(conn, batch_id, evidence.RECEIPT, ids, made, whose)
 
 
 def to_files(receipts: Sequence[Receipt], folder: Path, *, again: bool = False) -> None:
