@@ -260,7 +260,7 @@ def _length(environment: Environment) -> int | None:
 
 
 def _environment(scope: Any, gateway: Gateway) -> Environment:
-    """A request as WSGI has it (PEP 3333), without its body."""
+    """A request as WSGI has it (PEP 3333), without its body. Raises Turned (431)."""
     client, _, port = scope.client.rpartition(":")
     environment: Environment = {
         GATEWAY: gateway,
@@ -281,7 +281,12 @@ def _environment(scope: Any, gateway: Gateway) -> Environment:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
-    for name, value in scope.headers.items():
+    headers = scope.headers.items()
+    size = len(scope.path) + len(scope.query_string) + sum(len(n) + len(v) for n, v in headers)
+    if size > gateway.limits.header_bytes:
+        most = gateway.limits.header_bytes
+        raise over(431, "header_bytes", most, size, "bytes of address and headers")
+    for name, value in headers:
         key = name.upper().replace("-", "_")
         if "_" in name:
             continue  # it would pass for the header with a hyphen
