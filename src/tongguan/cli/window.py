@@ -88,7 +88,7 @@ def gateway(
     tls = _tls(tls_certificate, tls_key, tls_clients)
     with store.environment(), store.open(database) as base:
         window.prepare(base)
-        window.gateway(base, host, port, tls)
+        window.serve(base, host, port, tls)
 
 
 def _tls(certificate: Path | None, key: Path | None, clients: Path | None) -> window.Tls | None:

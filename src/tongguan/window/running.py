@@ -17,7 +17,7 @@ from tongguan.window.gateway import gateway as made
 from tongguan.window.gateway import name_of
 from tongguan.window.limits import Limits
 from tongguan.window.models import STEPS
-from tongguan.window.serving import Tls, serve, when_orphaned
+from tongguan.window.serving import Tls, serve_until_stopped, when_orphaned
 from tongguan.window.supervising import Part, Supervisor
 from tongguan.window.worker import Worker
 
@@ -102,7 +102,7 @@ def _tls_words(tls: Tls | None) -> Sequence[str]:
     return words if tls.authority is None else [*words, "--tls-clients", str(tls.authority)]
 
 
-def gateway(database: store.Database, host: str, port: int, tls: Tls | None = None) -> None:
+def serve(database: store.Database, host: str, port: int, tls: Tls | None = None) -> None:
     """Serve as one gateway until SIGTERM."""
     journal.to_standard_error("gateway")
     tracing.start("tongguan-gateway")
@@ -113,7 +113,7 @@ def gateway(database: store.Database, host: str, port: int, tls: Tls | None = No
     end = threading.Event()
     _end_with_parent(end, lambda: os.kill(os.getpid(), signal.SIGTERM))
     loopback = host in LOOPBACK
-    serve(made(database, vault, limits, loopback=loopback), host, port, tls)
+    serve_until_stopped(made(database, vault, limits, loopback=loopback), host, port, tls)
     tracing.stop()
 
 

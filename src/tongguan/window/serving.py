@@ -36,7 +36,7 @@ class Tls:
     authority: Path | None = None
 
 
-def serve(gateway: Gateway, host: str, port: int, tls: Tls | None = None) -> None:
+def serve_until_stopped(gateway: Gateway, host: str, port: int, tls: Tls | None = None) -> None:
     """Serve until SIGTERM or SIGINT; then finish what was begun and close the gateway."""
     front = Front(gateway, configure(gateway.limits), THREADS)
     listener = Listener(gateway.database, front.wake, gateway.committer)
