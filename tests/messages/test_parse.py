@@ -436,3 +436,26 @@ def test_threads_read_side_by_side(documents: Documents, written: Written) -> No
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda one: _columns(messages.parse(one)), data * 20))
     assert together == alone * 20
+
+
+FAULTS_OF_THE_WHOLE = {
+    "none": (b"", b""),
+    "a field has another name": (b"orderNo>", b"orderNumber>"),
+    "two transfers": (b"</ceb:BaseTransfer>", b"</ceb:BaseTransfer><ceb:BaseTransfer/>"),
+    "no document": (b"ceb:Order>", b"ceb:Odor>"),
+    "an unknown root": (b"CEB311Message", b"CEB399Message"),
+    "cut": (b"</ceb:CEB311Message>", b""),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_THE_WHOLE)
+def test_what_is_said_of_a_whole_message_does_not_need_its_documents(
+    fault: str, order: bytes
+) -> None:
+    data = order.replace(*FAULTS_OF_THE_WHOLE[fault])
+    read, looked = messages.parse(data), messages.parse(data, columns=False)
+    assert read.refused == (fault not in ("none", "a field has another name"))
+    assert (looked.refused, looked.documents) == (read.refused, read.documents)
+    assert looked.transfer == read.transfer
+    assert looked.findings == [found for found in read.findings if found.position is None]
+    assert looked.heads == {}

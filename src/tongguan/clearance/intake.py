@@ -235,13 +235,14 @@ def _verified(parsed: messages.Parsed, desk: Desk) -> messages.Verified | None:
 
 
 def read_message(
-    data: bytes, limits: messages.Limits, *, signed_form: bool = False
+    data: bytes, limits: messages.Limits, *, signed_form: bool = False, columns: bool = True
 ) -> messages.Parsed:
     """Read one message; one that no company sends is refused as a whole.
 
-    signed_form: whether its canonical form is kept, to verify its signature.
+    signed_form: whether its canonical form is kept, to verify its signature. columns: whether its
+    documents are read.
     """
-    parsed = messages.parse(data, limits, signed_form=signed_form)
+    parsed = messages.parse(data, limits, signed_form=signed_form, columns=columns)
     if not parsed.refused and parsed.type not in BY_MESSAGE:
         _refuse_type(parsed)
     return parsed

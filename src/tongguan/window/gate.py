@@ -30,8 +30,8 @@ class Seen:
 
 
 def look(data: bytes, limits: messages.Limits) -> Seen:
-    """Read a message as the worker will."""
-    parsed = clearance.read_message(data, limits)
+    """Read a message as the worker will, but for its documents."""
+    parsed = clearance.read_message(data, limits, columns=False)
     if parsed.refused:
         whole = [finding for finding in parsed.findings if finding.position is None]
         return Seen(0, None, True, [told(finding) for finding in whole])
