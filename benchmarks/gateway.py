@@ -69,7 +69,7 @@ class Traffic:
 def main(scale: int) -> None:
     """Print rates, their ratio to the limit, the speed-up of a second worker, and latencies."""
     parcels = min(scale, MOST)
-    with tempfile.TemporaryDirectory(prefix="tg-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="tg-gate-") as name:
         home = Path(name)
         home.chmod(0o755)
         signers: dict[str, messages.Signer] = {}

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import psycopg
 from dossiers import AGENT, CARRIER, NOON, PAYMENT, PLATFORM, SELLER
 
 from tongguan import store
 from tongguan.sharing import companies, keys
-from tongguan.window import rules, site
+from tongguan.window import clock, rules, running, site
 from tongguan.window.gateway import Gateway
 from tongguan.window.worker import Worker
 
@@ -54,6 +55,22 @@ class Zone:
         return store.transact(
             self.database, lambda conn: keys.issue(conn, company, wanted, at_ms=1)[0]
         )
+
+    def operator(self) -> str:
+        """A key of the zone's operator, for its figures."""
+        found = running.first_key(self.database)
+        if found is not None:
+            return found.key
+
+        def work(conn: psycopg.Connection) -> str:
+            companies.file(conn, *running.OPERATOR, ["operator"], "test", 1)
+            return keys.issue(conn, running.OPERATOR[0], ["operate"], 1)[0]
+
+        return store.transact(self.database, work)
+
+    def moment(self) -> datetime:
+        with self.database.connect(autocommit=True) as conn:
+            return clock.moment(conn)
 
     def mandate(self, principal: str, agent: str, since: str, until: str | None = None) -> None:
         first = date.fromisoformat(since)
