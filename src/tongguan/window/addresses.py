@@ -52,7 +52,7 @@ def check(url: str, *, loopback: bool) -> tuple[bool, str, int, str]:
     local = host == "localhost" or (number is not None and number.is_loopback)
     if local and not loopback:
         raise Forbidden("this machine is not called: give an address that everybody can reach")
-    if number is not None and not local and not number.is_global:
+    if number is not None and not local and not _public(number):
         raise Forbidden(f"{host} is no address that everybody can reach")
     if parts.scheme != "https" and not local:
         raise Forbidden("https is expected")
@@ -81,6 +81,11 @@ def _plain(
     return number
 
 
+def _public(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether everybody can reach that number, and one machine alone."""
+    return number.is_global and not number.is_multicast
+
+
 def target(url: str, *, loopback: bool) -> Target:
     """Look a url's name up and choose a checked address. Raises Forbidden, OSError."""
     secure, host, port, path = check(url, loopback=loopback)
@@ -90,7 +95,7 @@ def target(url: str, *, loopback: bool) -> Target:
         known = _plain(ipaddress.ip_address(number))
         if known.is_loopback and loopback:
             continue
-        if not known.is_global or known.is_multicast:
+        if not _public(known):
             raise Forbidden(f"{host} leads to {number}, which is no address for everybody")
         if not secure:
             raise Forbidden("https is expected")

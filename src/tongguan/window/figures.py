@@ -2,8 +2,8 @@
 
 import psycopg
 
+from tongguan.window import queue
 from tongguan.window.metrics import Metrics
-from tongguan.window.queue import WORKERS
 
 
 def waiting(conn: psycopg.Connection) -> int:
@@ -19,9 +19,8 @@ def measure(conn: psycopg.Connection, metrics: Metrics, at_ms: int) -> None:
     metrics.waiting.set(count)
     metrics.oldest.set(max(0, at_ms - oldest) / 1000 if oldest is not None else 0)
     sql = """SELECT (SELECT count(*) FROM submission WHERE state = 'set-aside'),
-        (SELECT count(*) FROM webhook WHERE failures > 0),
-        (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND granted)"""
-    aside, failing, workers = conn.execute(sql, (WORKERS,)).fetchone() or (0, 0, 0)
+        (SELECT count(*) FROM webhook WHERE failures > 0)"""
+    aside, failing = conn.execute(sql).fetchone() or (0, 0)
     metrics.set_aside.set(aside)
     metrics.webhooks_failing.set(failing)
-    metrics.workers.set(workers)
+    metrics.workers.set(queue.workers(conn))
