@@ -382,6 +382,10 @@ def test_a_value_is_that_of_the_canonical_form(written: bytes, message: bytes) -
     assert verified(again).verifies, "the canonical form is the same"
     assert messages.parse(again).heads["freight"] == ["12.5"]
     assert messages.parse(made.canonical).heads == messages.parse(again).heads
+    # A text in two pieces and an empty one beside it: as many texts as leaves.
+    empty = again.replace(b"<ceb:discount>12.5<", b"<ceb:discount><", 1)
+    heads = messages.parse(empty).heads
+    assert (heads["freight"], heads["discount"], heads["taxTotal"]) == (["12.5"], [""], ["12.5"])
 
 
 @pytest.mark.parametrize(
@@ -390,6 +394,13 @@ def test_a_value_is_that_of_the_canonical_form(written: bytes, message: bytes) -
 def test_a_processing_instruction_is_refused(place: bytes, signed: bytes) -> None:
     data = signed.replace(place, place + b"<?x y?>", 1)
     assert "one" in errors(data)["ds:Reference"]
+
+
+def test_an_instruction_in_the_place_of_the_declaration_is_refused(signed: bytes) -> None:
+    body = signed.split(b"?>\n", 1)[1]
+    assert verified(body).verifies
+    assert "one" in errors(b"<?x y?>" + body)["ds:Reference"]
+    assert "one" in errors(b"<?xml-stylesheet href='a'?>" + body)["ds:Reference"]
 
 
 def test_what_looks_like_an_instruction_is_none(message: bytes) -> None:

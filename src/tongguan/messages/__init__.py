@@ -1,6 +1,6 @@
 """The customs message standard: catalogue, parse, check, build, sign, envelope, schema, pages."""
 
-from tongguan.messages.algorithms import SCHEMES, KeyKind, scheme_for
+from tongguan.messages.algorithms import DIGESTS, SCHEMES, KeyKind, scheme_for
 from tongguan.messages.batch import Batch, collect
 from tongguan.messages.catalogue import (
     EDITIONS,
@@ -32,6 +32,7 @@ from tongguan.messages.signature import Verified, serial_of, verify
 from tongguan.messages.signing import CannotSign, Signed, find_signer, sign
 
 __all__ = [
+    "DIGESTS",
     "EDITIONS",
     "SCHEMES",
     "SIGNATURE_LAW",

@@ -89,6 +89,7 @@ def _refuse(parsed: Parsed, reasons: Iterable[_Refused]) -> None:
 # --- bytes to tree ---
 
 _DECLARATION = re.compile(rb"<\?xml\s[^>]{0,200}?encoding\s*=\s*[\"']([^\"'>]{1,400})[\"']")
+_OPENING = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml\s[^>]{0,400}?\?>")
 _GB = frozenset(("gb2312", "gbk", "gb18030", "cp936", "gb_2312-80", "euc-cn"))
 _UTF8 = frozenset(("utf-8", "utf8", "us-ascii", "ascii"))
 _PROLOG_ITEMS = 100
@@ -126,7 +127,10 @@ def has_instructions(data: bytes) -> bool:
 
     Canonical XML keeps them: they would be signed, and make no difference to any value.
     """
-    if data.find(b"<?", len(b"\xef\xbb\xbf<?")) < 0:
+    declared = _OPENING.match(data)
+    behind = declared.end() if declared else 0
+    # One character is looked for ten times as fast as two of which the first is everywhere.
+    if data.find(b"?", behind) < 0 or data.find(b"<?", behind) < 0:
         return False
     root = etree.fromstring(_utf8(data), new_parser(instructions=True))
     beside = (*root.itersiblings(), *root.itersiblings(preceding=True))
