@@ -357,6 +357,20 @@ def test_quote_knows_the_year_and_the_mode(call: Call) -> None:
     assert [found["rule"] for found in over["findings"]] == ["limit.annual"]
 
 
+def test_quote_under_a_draft(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "draft.yaml"
+    file.write_text(
+        "base: 2022-06-01\nname: 试拟\nparameters: {retail-import.levy-fraction: 0.5}\n", "utf-8"
+    )
+    at = ("quote", "--date", "2022-06-01", "--hs", "1901101090", "--price", "200", "--json", "-")
+    drafted = json.loads(call(*at, "--policy", file).stdout)
+    assert (json.loads(call(*at).stdout)["total"], drafted["total"]) == ("18.20", "13.00")
+    [used] = [b for b in drafted["basis"] if b["parameter"] == "retail-import.levy-fraction"]
+    assert (used["law"], used["confirmed"]) == ("draft", False)
+    file.write_text("base: 2022-06-01\n", "utf-8")
+    assert call(*at, "--policy", file).exit_code == 1
+
+
 def test_timeline_and_diff(call: Call) -> None:
     facts = json.loads(call("policy", "timeline", "--json", "-").stdout)
     limits = [f for f in facts if f["parameter"] == "retail-import.limit-single"]

@@ -348,6 +348,11 @@ bring-forward: {2020-01-01: 2019-01-01}
         (HEAD + "parameters: {vat.standard: 101, consumption-tax.watches: 100}\n", 3, "100"),
         (HEAD + "parameters: {retail-import.levy-fraction: 1.2}\n", 3, "1.2"),
         (HEAD + "parameters: {vat.standard: .nan}\n", 3, ".nan"),
+        (HEAD + "parameters: {vat.standard: 1e1}\n", 3, "1e1"),
+        (HEAD + "parameters: {vat.standard: '١٣'}\n", 3, "١٣"),
+        (HEAD + "parameters: {retail-import.limit-single: 1_000}\n", 3, "1_000"),
+        (HEAD + "parameters: {vat.standard: -1}\n", 3, "-1"),
+        (HEAD + "territory: &t [*t]\n", 3, "a list"),
         (HEAD + "parameters: {consumption-tax.watches-headings: '9101'}\n", 3, None),
         (HEAD + "modes: []\n", 3, "none"),
         (HEAD + "parameters: {import.decision-date: order}\ndecision-date: order\n", 4, "two"),
@@ -364,6 +369,15 @@ def test_a_fault_is_named(base: Policy, text: str, line: int, actual: str | None
 def test_what_is_not_yaml_is_told_with_its_line(base: Policy) -> None:
     [(line, field, _)] = faults(base, HEAD + "parameters: {a: [1\n")
     assert (line, field) == (4, "draft")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 50_000, HEAD + "name: \0", HEAD + "name: '\ud800'", HEAD + "---\n" + HEAD]
+)
+def test_hostile_text_is_told_too(base: Policy, text: str) -> None:
+    [(line, field, _)] = faults(base, text)
+    assert line >= 1
+    assert field == "draft"
 
 
 def test_a_regime_without_its_parameters_is_told_at_load(base: Policy) -> None:

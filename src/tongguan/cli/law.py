@@ -62,6 +62,7 @@ def quote(
         Decimal, typer.Option(parser=amount, help="Yuan the buyer's year already holds.")
     ] = Decimal(0),
     mode: Annotated[str, typer.Option(help="Trade mode: 1210, 1239 or 9610.")] = "1210",
+    draft: DraftFile = None,
     json_file: Json = None,
     database: DatabaseUrl = None,
 ) -> None:
@@ -81,10 +82,11 @@ def quote(
         for i, code in enumerate(hs)
     ]
     try:
-        result = policy.quote(
-            known_policy(database), on or now_or(None).date(), goods, freight, insurance, used, mode
-        )
-    except policy.QuoteErrors as problem:
+        known = known_policy(database)
+        laid = known if draft is None else policy.draft(draft, known).policy
+        at = on or now_or(None).date()
+        result = policy.quote(laid, at, goods, freight, insurance, used, mode)
+    except (policy.QuoteErrors, policy.DraftErrors) as problem:
         return fail(INPUT_HAS_ERRORS, str(problem))
     if json_file is not None:
         return write_json(result.facts(), json_file)

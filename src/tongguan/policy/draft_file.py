@@ -214,7 +214,7 @@ def read(
     sheet = Sheet(file, first, last)
     try:
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeEncodeError) as error:
         mark = getattr(error, "problem_mark", None)
         problem = str(getattr(error, "problem", None) or error)
         line = mark.line + 1 if mark else 1

@@ -6,6 +6,7 @@ unit is ``word`` and says more than a code); each value
 ``0.70`` is exactly seven tenths; a value left empty says that from this day there is none.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -186,6 +187,9 @@ def exact(text: str, unit: str, choices: Collection[str] = ()) -> Exact:
         raise ValueError(f"expected one of {', '.join(choices)}, found {text!r}")
     return text
 
+
+_NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18}|/[0-9]{1,18})?")
+"""Decimals and fractions, as a person writes them; Fraction itself reads 1e9 and 1_000 as well."""
 
 _NUMERIC = ("yuan", "percent", "fraction", "days", "seconds")
 _UNITS = (*_NUMERIC, "word", "codes", "date")
