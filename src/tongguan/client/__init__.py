@@ -11,6 +11,7 @@ from tongguan.client.blocking import Client
 from tongguan.client.exchange import GaveUp, Retrying, TurnedAway
 from tongguan.client.parcels import Document, Parcels
 from tongguan.client.sender import Sender
+from tongguan.client.webhook import Forged, delivered
 
 __all__ = [
     "Accepted",
@@ -18,6 +19,7 @@ __all__ = [
     "Client",
     "Document",
     "Finding",
+    "Forged",
     "GaveUp",
     "Limit",
     "Page",
@@ -28,4 +30,5 @@ __all__ = [
     "Sender",
     "Submission",
     "TurnedAway",
+    "delivered",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 import tongguan
+from tongguan.sharing.payment_data.protocol import UPLOAD_FIELD
 from tongguan.window import answers
 
 _REF = "#/components/schemas/{name}"
@@ -110,4 +111,7 @@ def _body(kind: str, of: type | None) -> dict[str, Any]:
     if kind == "multipart/form-data":
         files = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
         return {"type": "object", "properties": {"message": files}, "required": ["message"]}
+    if kind == "application/x-www-form-urlencoded":
+        text = {UPLOAD_FIELD: {"type": "string"}}
+        return {"type": "object", "properties": text, "required": [UPLOAD_FIELD]}
     return {"type": "string", "format": "binary"}
