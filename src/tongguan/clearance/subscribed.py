@@ -7,7 +7,6 @@ know of; so it is read, sealed into evidence and repeated like any other.
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cache
-from itertools import combinations
 from typing import Any
 
 import polars as pl
@@ -27,6 +26,7 @@ CODES = frozenset(
     }
 )
 """Elements by which documents name companies."""
+CARRIER = "logisticsCode"
 
 ALSO: dict[str, Any] = {"document_id": pl.Int64, "receiver": pl.String, "company": pl.String}
 """Who gets the receipts of a document beside its sender."""
@@ -40,14 +40,18 @@ def naming(kind: Kind) -> tuple[str, ...]:
 
 
 def named_together(bodies: Mapping[str, Body], good: pl.DataFrame) -> pl.DataFrame:
-    """The pairs of companies that good documents (doc) name: one, other."""
-    frames = []
-    for body in bodies.values():
-        elements = naming(body.kind)
-        heads = body.heads.join(good.select("doc"), on="doc", how="semi").select(elements).unique()
-        frames += [heads.select(one=a, other=b) for a, b in combinations(elements, 2)]
+    """The carrier and each other company that good lists (doc) name: one, other.
+
+    Only a carrier's documents name their sender alone, and only lists name it with others.
+    """
     schema = {"one": pl.String, "other": pl.String}
-    return pl.concat([pl.DataFrame(schema=schema), *frames]).drop_nulls().unique()
+    body = bodies.get("inventory")
+    if body is None:
+        return pl.DataFrame(schema=schema)
+    heads = body.heads.join(good.select("doc"), on="doc", how="semi")
+    named = heads.select(naming(body.kind)).unique()
+    others = (element for element in named.columns if element != CARRIER)
+    return pl.concat(named.select(one=CARRIER, other=o) for o in others).drop_nulls().unique()
 
 
 def said(incoming: Sequence[Incoming], ids: Sequence[int]) -> pl.DataFrame:
