@@ -175,10 +175,10 @@ def exact(text: str, unit: str, choices: Collection[str] = ()) -> Exact:
     """A parameter's text as its exact value; ValueError says what its unit expects."""
     if unit in _NUMERIC:
         try:
-            number = Fraction(text)
+            number = Fraction(text if _NUMBER.fullmatch(text) else "")
         except (ValueError, ZeroDivisionError):
             raise ValueError(f"expected a number of {unit}, found {text!r}") from None
-        if number < 0 or (unit in ("days", "seconds") and number.denominator != 1):
+        if unit in ("days", "seconds") and number.denominator != 1:
             raise ValueError(f"expected a number of {unit}, found {text!r}")
         return number.numerator if number.denominator == 1 else number
     if unit == "date":

@@ -17,7 +17,12 @@ _TABLES = {
     TARIFF: Text("税则", "tariff"),
     POSITIVE_LIST: Text("跨境电商零售进口商品清单", "positive list of retail import"),
 }
-_UNITS = {"yuan": Text("元", "yuan"), "percent": Text("%", "%"), "days": Text("日", "days")}
+_UNITS = {
+    "yuan": Text("元", "yuan"),
+    "percent": Text("%", "%"),
+    "days": Text("日", "days"),
+    "seconds": Text("秒", "seconds"),
+}
 
 
 def name(parameter: str, known: Mapping[str, Parameter]) -> Text:
