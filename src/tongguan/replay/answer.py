@@ -126,7 +126,7 @@ def _listed(table: pl.DataFrame, key: str) -> list[dict[str, Any]]:
         {
             key: row[key],
             **({"name": row["name"]} if "name" in row else {}),
-            "parcels": row["parcels"],
+            **{name: row[name] for name in ("parcels", "lines") if name in row},
             "changed": row["changed"],
             NEWLY_REFUSED: row[NEWLY_REFUSED],
             NO_LONGER_REFUSED: row[NO_LONGER_REFUSED],

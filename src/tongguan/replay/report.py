@@ -308,7 +308,8 @@ _TAXED = (("现行税款", "tax now"), ("草案税款", "tax under the draft"), 
 
 
 def _counts(each: Facts) -> tuple[Cell, ...]:
-    return (each["parcels"], each["changed"], each["newly_refused"], each["no_longer_refused"])
+    counted = each["parcels"] if "parcels" in each else each["lines"]
+    return (counted, each["changed"], each["newly_refused"], each["no_longer_refused"])
 
 
 def _taxes(each: Facts) -> tuple[Cell, ...]:
@@ -356,7 +357,8 @@ def _places(facts: Facts, key: str, column: str, title: tuple[str, str], name: A
     if not rows:
         return ""
     extra = (("新退单货值", "value newly refused"),) if "lost" in facts[key][0] else ()
-    return _section(title, _table((("名称", "name"), *_COUNTED, *extra, *_TAXED), rows))
+    counted = _COUNTED if "parcels" in facts[key][0] else (("商品项", "lines"), *_COUNTED[1:])
+    return _section(title, _table((("名称", "name"), *counted, *extra, *_TAXED), rows))
 
 
 def _people(facts: Facts) -> str:

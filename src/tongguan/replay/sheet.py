@@ -8,10 +8,11 @@ from tongguan.replay.service import Replayed
 from tongguan.replay.tally import NEWLY_REFUSED, NO_LONGER_REFUSED
 
 COLUMNS = (
-    *("section", "key", "name", "parcels", "changed", NEWLY_REFUSED, NO_LONGER_REFUSED),
+    *("section", "key", "name", "parcels", "lines", "changed", NEWLY_REFUSED, NO_LONGER_REFUSED),
     *("lost_yuan", "tax_base_yuan", "tax_draft_yuan"),
 )
-"""lost_yuan: the value of what is newly refused. Empty: does not apply."""
+"""lines: of goods lines are counted. lost_yuan: the value of what is newly refused. Empty: does not
+apply."""
 
 
 def sheet(replayed: Replayed) -> str:
@@ -70,7 +71,8 @@ def _row(section: str, key: str, row: dict[str, object]) -> dict[str, object]:
         "section": section,
         "key": row[key],
         "name": row.get("name"),
-        **{name: row[name] for name in ("parcels", "changed", NEWLY_REFUSED, NO_LONGER_REFUSED)},
+        **{name: row.get(name) for name in ("parcels", "lines")},
+        **{name: row[name] for name in ("changed", NEWLY_REFUSED, NO_LONGER_REFUSED)},
         "lost_yuan": None if lost is None else yuan(int(str(lost))),
         "tax_base_yuan": yuan(int(str(row["tax_base_fen"]))),
         "tax_draft_yuan": yuan(int(str(row["tax_draft_fen"]))),

@@ -47,9 +47,10 @@ SUMS: Mapping[str, tuple[str, ...]] = {
     "by_zone": (*_CHANGES, *_TAX),
     "companies": (*_CHANGES, "lost_fen", *_TAX),
     "names": ("parcels",),
-    "goods": (*_CHANGES, "lost_fen", *_TAX),
+    "goods": ("lines", *_CHANGES[1:], "lost_fen", *_TAX),
 }
-"""Every table's columns that are added; lost_fen: the value of what is newly refused."""
+"""Every table's columns that are added; lost_fen: the value of what is newly refused. Of goods
+lines are counted, of all others parcels."""
 EXAMPLE: dict[str, Any] = {
     **dict.fromkeys(("rule", "direction"), pl.String),
     **dict.fromkeys(("batch", "place", "list"), pl.Int64),
@@ -231,29 +232,26 @@ def _totals(heads: pl.DataFrame) -> pl.DataFrame:
 
 def _grouped(frame: pl.DataFrame, key: str) -> pl.DataFrame:
     lost = ["lost_fen"] if key in ("seller", "gcode") else []
-    return frame.group_by(key).agg(
-        pl.col(*_CHANGES[1:], *lost, *_TAX).sum(), parcels=pl.col("row").n_unique()
-    )
+    counted = pl.len().alias("lines" if key == "gcode" else "parcels")
+    return frame.group_by(key).agg(pl.col(*_CHANGES[1:], *lost, *_TAX).sum(), counted)
 
 
 def _items(lines: pl.DataFrame, heads: pl.DataFrame, base: Decided, draft: Decided) -> pl.DataFrame:
-    """The lines of the parcels in view, with their own value and taxes, by tariff code.
-
-    A code that stands twice in a parcel counts as one changed parcel.
-    """
-    sides = {"base": base.lines, "draft": draft.lines}
-    values = lines.select("row", "gcode", lost_fen=base.lines["basis_fen"]).with_columns(
-        pl.select(pl.sum_horizontal(frame[tax] for tax in TAXES)).to_series().alias(f"tax_{side}")
-        for side, frame in sides.items()
-    )
+    """The lines of the parcels in view, with their own value and taxes, and what became of them."""
     flags = heads.select(
         *("row", "changed", NEWLY_REFUSED, NO_LONGER_REFUSED),
         owed_base=~pl.col("refused_base") & ~pl.col("cancelled"),
         owed_draft=~pl.col("refused_draft") & ~pl.col("cancelled"),
     )
-    once = pl.struct("row", "gcode").is_first_distinct()
-    return values.join(flags, on="row", maintain_order="left").with_columns(
-        *(pl.col(name) & once for name in _CHANGES[1:]),
+    sides = {"base": base.lines, "draft": draft.lines}
+    taxes = [
+        frame.select(pl.sum_horizontal(TAXES).alias(f"tax_{side}")) for side, frame in sides.items()
+    ]
+    values = pl.concat(
+        [lines.select("row", "gcode"), base.lines.select(lost_fen="basis_fen"), *taxes],
+        how="horizontal",
+    )
+    return values.join(flags, on="row").with_columns(
         lost_fen=pl.when(NEWLY_REFUSED).then("lost_fen").otherwise(0),
         **{
             f"tax_{side}_fen": pl.when(f"owed_{side}").then(f"tax_{side}").otherwise(0)
@@ -330,12 +328,15 @@ def _returns(
 def _returned(parts: pl.DataFrame, decided: Decided) -> pl.Series:
     """What each part of a line takes of the line's taxes, as a return of that day does."""
     due = decided.lines.select(TAXES)[parts["line"]]
-    quantities = parts.select("before", "qty", "whole").rows()
+    returned = due.select(pl.sum_horizontal(TAXES)).to_series()
+    # What comes back whole takes all; only parts need be shared.
+    some = parts.select(pl.col("qty") != pl.col("whole")).to_series().arg_true()
+    quantities = parts.select("before", "qty", "whole")[some].rows()
     taken = [
         sum(share(amount, before, before + qty, whole) for amount in amounts)
-        for amounts, (before, qty, whole) in zip(due.iter_rows(), quantities, strict=True)
+        for amounts, (before, qty, whole) in zip(due[some].iter_rows(), quantities, strict=True)
     ]
-    return pl.Series(taken, dtype=pl.Int64)
+    return returned.scatter(some, taken) if taken else returned
 
 
 def _examples(heads: pl.DataFrame, rules: pl.DataFrame) -> pl.DataFrame:
