@@ -69,6 +69,14 @@ def test_a_notice_is_tried_on_a_zone_before_it_is_made(
     call(*asked, *database_option, "--json", again)
     assert again.read_bytes() == found.read_bytes()
     call("replay", "--history", files)
+    anew = ("--messages", zone / "messages", "--at", NOON)
+    call(*asked, *anew, "--json", again)
+    archived = json.loads(again.read_text("utf-8"))
+    for name in ("parcels", "reproduced", "changed", "by_rule", "tax_by_kind", "buyers"):
+        assert archived[name] == facts[name]
+    call("replay", "--messages", zone / "messages", status=2)
+    call("replay", *anew, "--history", files, status=2)
+    call("replay", "--engine", "spark", "--history", files, status=2)
     call("replay", "--policy", draft, "--history", tmp_path, status=1)
     call("replay", "--zone", "无此城", "--history", files, status=2)
     call("export", "history", "--out", files, *database_option, status=2)

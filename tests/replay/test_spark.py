@@ -8,13 +8,17 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from test_replay import LIMIT, draft
 
-from tongguan import replay
+from tongguan import replay, twin
+from tongguan.replay import archive, spark_archive
 from tongguan.replay import spark as engine
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -79,6 +83,28 @@ def test_two_executors_give_the_local_answer_to_the_byte(
     assert json.dumps(spread.facts) == json.dumps(local.facts)
     assert replay.page(spread) == replay.page(local)
     assert replay.sheet(spread) == replay.sheet(local)
+
+
+def test_an_archive_of_messages_is_cleared_by_executors_as_on_one_machine(
+    spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin.write(tmp_path / "zone", seed=23, parcels=80, faults=Fraction(1, 2))
+    monkeypatch.setattr(archive, "FILES_AT_ONCE", 5)
+    at = datetime.fromisoformat("2022-06-01T12:00:00+08:00")
+    messages = [tmp_path / "zone" / "messages"]
+    archive.write(tmp_path / "here", messages, at)
+    archive.write(tmp_path / "there", messages, at, spark_archive.engine(MASTER))
+    one, other = (replay.History.open(tmp_path / name) for name in ("here", "there"))
+    assert one.facts["rows"] == other.facts["rows"]
+    assert one.parcels > 60
+    for dataset in ("parcels", "lines", "findings", "events"):
+        frames = [
+            pl.concat([each.read(dataset, part) for part in each.parts(dataset)]).drop(
+                "buyer", "bucket", strict=False
+            )
+            for each in (one, other)
+        ]
+        assert sorted(frames[0].rows(), key=repr) == sorted(frames[1].rows(), key=repr)
 
 
 def test_what_fails_in_an_executor_fails_here(spark: Any, recorded: replay.History) -> None:

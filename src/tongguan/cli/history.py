@@ -1,16 +1,17 @@
 """Verbs of history: written to files, and decided anew under a draft."""
 
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import date
+from contextlib import ExitStack, contextmanager
+from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tongguan import codes, console, policy, replay
-from tongguan.arguments import DatabaseUrl, Json, day
+from tongguan.arguments import At, DatabaseUrl, Json, day
 from tongguan.cli.application import (
     ENVIRONMENT_FAILED,
     INPUT_HAS_ERRORS,
@@ -31,24 +32,71 @@ To = Annotated[
 ]
 
 
+Messages = Annotated[
+    list[Path] | None,
+    typer.Option(exists=True, metavar="PATH", help="Clear these message files anew instead."),
+]
+Engine = Annotated[
+    Literal["local", "spark"], typer.Option(help="spark: on a cluster, as --master says.")
+]
+Master = Annotated[
+    str | None, typer.Option(metavar="URL", help="Spark master: spark://host:7077, local[2] …")
+]
+
+
 @export_app.command("history")
 def export_history(
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
     since: From = None,
     until: To = None,
+    messages: Messages = None,
+    at: At = None,
+    engine: Engine = "local",
+    master: Master = None,
     database: DatabaseUrl = None,
 ) -> None:
     """Write what was decided to Parquet files by zone and month, without personal data."""
-    with opened(database) as base:
-        try:
-            facts = replay.export(base, out, since, until)
-        except FileExistsError as problem:
-            raise typer.BadParameter(str(problem)) from None
+    sources(engine, master, messages, at, since or until or database)
+    try:
+        if messages:
+            facts = from_archive(messages, at, out, master)
+        else:
+            with opened(database) as base:
+                facts = replay.export(base, out, since, until)
+    except FileExistsError as problem:
+        raise typer.BadParameter(str(problem)) from None
+    except replay.NoSpark as problem:
+        return fail(ENVIRONMENT_FAILED, str(problem))
     rows = facts["rows"]
     console.out.print(
         f"{rows['parcels']:,} parcels, {rows['lines']:,} lines, {rows['returns']:,} rows of "
         f"returns; schema version {facts['version']}"
     )
+    return None
+
+
+def sources(
+    engine: str,
+    master: str | None,
+    messages: list[Path] | None,
+    at: datetime | None,
+    others: object,
+) -> None:
+    """Which options go together. Raises typer.BadParameter."""
+    if (engine == "spark") != (master is not None):
+        raise typer.BadParameter("--engine spark and --master URL go together")
+    if bool(messages) != (at is not None):
+        raise typer.BadParameter("--messages PATH and --at TIME go together")
+    if messages and others:
+        raise typer.BadParameter("--messages are cleared alone: without --history, --database, …")
+
+
+def from_archive(
+    messages: list[Path], at: datetime | None, out: Path, master: str | None
+) -> dict[str, Any]:
+    assert at is not None
+    cluster = None if master is None else replay.spark_archive_engine(master)
+    return replay.clear_archive(out, messages, at, cluster)
 
 
 @app.command("replay")
@@ -81,20 +129,19 @@ def replay_history(
             exists=True, file_okay=False, metavar="DIR", help="History files; else the database."
         ),
     ] = None,
+    messages: Messages = None,
+    at: At = None,
     database: DatabaseUrl = None,
-    engine: Annotated[
-        Literal["local", "spark"], typer.Option(help="spark: on a cluster, as --master says.")
-    ] = "local",
-    master: Annotated[
-        str | None, typer.Option(metavar="URL", help="Spark master: spark://host:7077, local[2] …")
-    ] = None,
+    engine: Engine = "local",
+    master: Master = None,
 ) -> None:
     """What a draft policy would have done: recorded parcels decided anew, before and after."""
-    if (engine == "spark") != (master is not None):
-        raise typer.BadParameter("--engine spark and --master URL go together")
+    sources(engine, master, messages, at, history or database)
     view = replay.View(since, until, zone_code(zone))
     try:
-        with source(history, database, view) as files, progress_bar() as advance:
+        with ExitStack() as open_:
+            files = open_.enter_context(source(history, database, view, messages, at, master))
+            advance = open_.enter_context(progress_bar())
             runs = replay.local_engine(advance) if master is None else replay.spark_engine(master)
             answer = replay.replay(files, draft, view, runs)
     except replay.NoSpark as problem:
@@ -126,8 +173,18 @@ def zone_code(name: str | None) -> str | None:
 
 @contextmanager
 def source(
-    history: Path | None, database: str | None, view: replay.View
+    history: Path | None,
+    database: str | None,
+    view: replay.View,
+    messages: list[Path] | None,
+    at: datetime | None,
+    master: str | None,
 ) -> Iterator[replay.History]:
+    if messages:
+        with tempfile.TemporaryDirectory(prefix="tongguan-history-") as folder:
+            from_archive(messages, at, Path(folder) / "history", master)
+            yield replay.History.open(Path(folder) / "history")
+        return
     if history is not None:
         if database is not None:
             raise typer.BadParameter("give --history or --database, not both")

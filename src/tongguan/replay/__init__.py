@@ -4,6 +4,7 @@
 ``page`` and ``sheet`` tell the answer.
 """
 
+from tongguan.replay.archive import write as clear_archive
 from tongguan.replay.export import export
 from tongguan.replay.files import BadHistory, History
 from tongguan.replay.judge import Laws, View, judge
@@ -14,6 +15,7 @@ from tongguan.replay.service import Replayed, from_database, replay
 from tongguan.replay.sheet import sheet
 from tongguan.replay.spark import NoSpark
 from tongguan.replay.spark import engine as spark_engine
+from tongguan.replay.spark_archive import engine as spark_archive_engine
 
 __all__ = [
     "BadHistory",
@@ -23,6 +25,7 @@ __all__ = [
     "Progress",
     "Replayed",
     "View",
+    "clear_archive",
     "export",
     "from_database",
     "judge",
@@ -30,5 +33,6 @@ __all__ = [
     "page",
     "replay",
     "sheet",
+    "spark_archive_engine",
     "spark_engine",
 ]
