@@ -110,8 +110,9 @@ class Zone:
         return self.ask("POST", "/api/messages", key, body, **more)
 
     def work(self) -> int:
-        """Record all that waits; how many messages it was."""
+        """Record all that waits, and do what is due; how many messages it was."""
         done = 0
+        self.worker._caught_up = 0.0
         while count := self.worker.once():
             done += count
         return done

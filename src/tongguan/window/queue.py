@@ -14,8 +14,9 @@ from typing import Any
 
 import psycopg
 
-MOST_MESSAGES, MOST_BYTES = 500, 32 << 20
-"""A batch."""
+MOST_MESSAGES, MOST_BYTES = 500, 8 << 20
+"""A batch: some thousand parcels. Greater ones save nothing more, and would wait for each other:
+the gateway takes in the next while one is recorded."""
 SENDERS = 0x746F6773  # "togs": class of the locks of senders
 WORKERS = 0x746F6777  # "togw": class of the locks that living workers hold
 SUSPECT, HOPELESS = 3, 6

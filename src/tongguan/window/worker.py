@@ -117,14 +117,15 @@ class Worker:
         """
         with store.environment():
             claims, reader = self._ready()
-            under = self._under(reader)
             try:
                 taken = queue.take(claims)
-                count = self._record_all(taken, under) if taken else 0
+                count = self._record_all(taken, self._under(reader)) if taken else 0
             finally:
                 with suppress(psycopg.Error):
                     claims.rollback()
-            self._chores(reader, under, bool(taken))
+            if time.monotonic() - self._caught_up > CATCH_UP_SECONDS:
+                self._chores(reader, self._under(reader), bool(taken))
+            self._busy = self._busy or bool(taken)
         return count
 
     def _under(self, reader: psycopg.Connection) -> clearance.Settings:
@@ -229,16 +230,13 @@ class Worker:
 
     def _chores(self, reader: psycopg.Connection, under: clearance.Settings, worked: bool) -> None:
         """What batches that met left open, and what falls due; one worker at a time does it."""
-        self._busy = self._busy or worked
-        now = time.monotonic()
-        if now - self._caught_up > CATCH_UP_SECONDS:
-            self._caught_up = now
-            told = clearance.catch_up(self._database, under) if self._busy else []
-            # Also without news: a worker that died after its commit has told nobody.
-            self._tell(told, under)
-            if self._busy and not worked:
-                queue.tidy(reader)
-            self._busy = worked
+        self._caught_up = time.monotonic()
+        told = clearance.catch_up(self._database, under) if self._busy or worked else []
+        # Also without news: a worker that died after its commit has told nobody.
+        self._tell(told, under)
+        if self._busy and not worked:
+            queue.tidy(reader)
+        self._busy = False
         at_ms = clock.milliseconds(under.at)
         if self._settled_ms is None or not 0 <= at_ms - self._settled_ms < SETTLE_MS:
             self._settled_ms = at_ms
