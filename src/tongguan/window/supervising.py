@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -27,6 +28,8 @@ FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.2, 5.0, 10.0
 """Seconds before a process that ended is started again, and after which it counts as steady."""
 READY_SECONDS = 60.0
 STOP_SECONDS = 60.0
+BLIND_SECONDS = 5.0
+"""Given to a new gateway that answers nobody without a certificate."""
 LOOK_SECONDS = 0.5
 
 
@@ -171,30 +174,39 @@ class Supervisor:
             told = health(self._address, "/health/ready", self._secure)
             if told is not None and told.get("process") == process.pid:
                 return
+            if told == {} and time.monotonic() > end - READY_SECONDS + BLIND_SECONDS:
+                return
 
 
 def health(address: tuple[str, int], path: str, secure: bool = False) -> dict[str, Any] | None:
-    """What a gateway says of its health; None if nothing that is well answers there."""
+    """What a gateway says of its health; None if nothing that is well answers there.
+
+    {} of one that answers nobody without a certificate (mTLS), and so not us.
+    """
     host, port = address
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared
     try:
-        if secure:
-            return {} if _listens(host, port) else None
-        connection = http.client.HTTPConnection(host, port, timeout=2)
+        connection = _connection(host, port, secure)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
             told = json.loads(response.read())
         finally:
             connection.close()
+    except ssl.SSLError:
+        return {}
     except (OSError, http.client.HTTPException, ValueError):
         return None
     return told if response.status == 200 and isinstance(told, dict) else None
 
 
-def _listens(host: str, port: int) -> bool:
-    with socket.create_connection((host, port), 2):
-        return True
+def _connection(host: str, port: int, secure: bool) -> http.client.HTTPConnection:
+    if not secure:
+        return http.client.HTTPConnection(host, port, timeout=2)
+    # Our own gateway at our own address, under whatever name its certificate has.
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, port, timeout=2, context=context)
 
 
 def check_port(address: tuple[str, int], window: str, secure: bool) -> None:
@@ -204,7 +216,7 @@ def check_port(address: tuple[str, int], window: str, secure: bool) -> None:
     store.Unavailable.
     """
     told = health(address, "/health/live", secure)
-    if told is not None and (secure or told.get("window") == window):
+    if told is not None and told.get("window", window) == window:
         return
     host, port = address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
