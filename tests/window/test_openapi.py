@@ -19,7 +19,7 @@ from tongguan.window import openapi, site
 from tongguan.window.routes import ROUTES, Route
 
 DOCUMENT = openapi.document()
-EXAMPLES = 12
+EXAMPLES = 8
 
 
 def test_every_route_is_described_with_its_right() -> None:

@@ -20,7 +20,7 @@ from tongguan.window.listening import Listener
 from tongguan.window.site import configure
 
 THREADS = 16
-"""Threads that answer. They wait for commits more than they compute; see docs/performance.md."""
+"""Threads that answer. They wait for commits more than they compute, so more than cores."""
 FAREWELL_SECONDS = 1.0
 """How long a gateway that is being stopped still answers, and tells each client to connect anew."""
 STOP_SECONDS = 30.0
