@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from tongguan import cli, store
 
+ROOT = Path(__file__).resolve().parents[2]
 NOON = "2022-06-01T12:00:00+08:00"
 
 
@@ -99,3 +100,22 @@ def test_a_record_that_was_tampered_with_is_not_reproduced(
     assert facts["reproduced"] is False
     assert "vat_fen was recorded as" in facts["first_difference"]
     assert "not reproduced" in shown.output
+
+
+def test_april_2016_is_tried_on_the_traffic_of_march(call: Any, tmp_path: Path) -> None:
+    """Parcel tax with its waiver of 50 yuan, against the taxes and limits of 8 April 2016."""
+    call("twin", "--seed", 16, "--parcels", 120, "--faults", "0", "--out", tmp_path / "zone")
+    march = ("--messages", tmp_path / "zone" / "messages", "--at", "2016-03-15T12:00:00+08:00")
+    notice = ROOT / "examples" / "drafts" / "april-2016-in-march.yaml"
+    found, html = tmp_path / "r.json", tmp_path / "r.html"
+    call("replay", *march, "--policy", notice, "--json", found, "--html", html)
+    facts = json.loads(found.read_text("utf-8"))
+    assert (facts["parcels"], facts["reproduced"]) == (120, True)
+    kinds = {tax: (pair["base"], pair["draft"]) for tax, pair in facts["tax_by_kind"].items()}
+    assert float(kinds["parcel_tax"][0]) > 0 == float(kinds["parcel_tax"][1])
+    assert float(kinds["vat"][0]) == 0 < float(kinds["vat"][1])
+    # Nothing was waived any more: a parcel that owed nothing in March owes VAT in April.
+    ways = {(way["base"], way["draft"]) for way in facts["by_regime"]}
+    assert ("parcel-tax", "retail-import") in ways
+    assert facts["changes"]
+    assert "行邮税" in html.read_text("utf-8")

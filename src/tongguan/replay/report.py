@@ -37,8 +37,8 @@ def page(replayed: Replayed) -> str:
     body = "".join(
         (
             _head(facts),
-            _changes(facts),
             _headline(facts),
+            _changes(facts),
             _rules(facts),
             _tax(facts),
             _months(facts),
@@ -74,6 +74,10 @@ def _section(title: tuple[str, str], *parts: str) -> str:
 
 def _note(zh: str, en: str) -> str:
     return f'<p class="note">{escape(zh)}<br><span class="en">{escape(en)}</span></p>'
+
+
+def _lead(zh: str, en: str) -> str:
+    return f'<p class="lead">{escape(zh)}<br><span class="en">{escape(en)}</span></p>'
 
 
 def _table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[Cell]], texts: int = 1) -> str:
@@ -211,13 +215,13 @@ def _headline(facts: Facts) -> str:
         f'<p class="small">{escape(small)}</p></div>'
         for name, figure, small in cards
     )
-    said = _note(
+    said = _lead(
         f"若实施此草案，{facts['parcels']:,} 份清单中 {facts['changed']:,} 份的结果或税款改变"
         f"（{_share(facts['changed'], facts['parcels'])}），税款变化 {change(facts['tax'])} 元。",
         f"Under the draft {facts['changed']:,} of {facts['parcels']:,} parcels would have been "
         f"decided otherwise, and tax would have changed by {change(facts['tax'])} yuan.",
     )
-    return f'<section class="cards">{shown}</section>{said}'
+    return f'{said}<section class="cards">{shown}</section>'
 
 
 def _share(part: int, whole: int) -> str:

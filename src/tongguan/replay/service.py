@@ -40,7 +40,8 @@ def replay(
 
     Raises policy.DraftErrors, policy.OutsideKnown for a day the law is not known of, BadHistory.
     """
-    editions = history.editions()
+    # A history without decisions names no policy; the draft is told of all the same.
+    editions = history.editions() or {policy.load().hash: {}}
     text = None
     if draft is not None:
         # Faults name the file; executors get its text.
