@@ -44,7 +44,7 @@ LATE = "2022-07-20T12:00:00+08:00"
 """When the window in which documents must match has ended: the lists that wait are refused."""
 LATE_MS = 1_658_289_600_000
 FINISHED = (0, 1)
-ROUNDS = [pytest.param(3, id="sample"), pytest.param(100, id="full", marks=pytest.mark.faults_full)]
+ROUNDS = [pytest.param(2, id="sample"), pytest.param(100, id="full", marks=pytest.mark.faults_full)]
 POINTS = (
     "copy",
     "before-commit",
