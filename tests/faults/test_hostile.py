@@ -14,10 +14,10 @@ from typing import Any
 import hostile
 import pytest
 from lxml import etree
-from window import check_books, check_told, digest, files, schema, stored_receipts, window
 
 from tongguan import messages, store, twin
 from tongguan.clearance.kinds import BY_MESSAGE
+from window import check_books, check_told, digest, files, schema, stored_receipts, window
 
 LIMITS = messages.Limits()
 SECONDS = 2.0
