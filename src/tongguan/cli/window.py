@@ -64,7 +64,7 @@ def _tell(plan: window.Plan, base: store.Database, first: window.FirstKey | None
         f"receipts  {root}/api/receipts",
         f"API       {root}/api/openapi.json",
         f"health    {root}/health/ready",
-        f"database  {base!r}",
+        f"database  {base.address}",
         f"rules     registry {rules.registry}, signatures {rules.signatures}; the clock {stands}",
     ]
     if first is not None:

@@ -48,8 +48,13 @@ class Database:
         if server is not None:
             _to_close.add(self)
 
+    @property
+    def address(self) -> str:
+        """The url, without its password."""
+        return without_secret(self.url)
+
     def __repr__(self) -> str:
-        return f"Database({without_secret(self.url)!r})"
+        return f"Database({self.address!r})"
 
     def connect(self, autocommit: bool = False) -> psycopg.Connection:
         """A new connection. Raises Unavailable if the server cannot be reached."""
