@@ -12,6 +12,7 @@ import asyncio
 import io
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -202,9 +203,13 @@ class Front:
 
     def wake(self, companies: Iterable[str] | None) -> None:
         """Receipts have come for these companies (None: perhaps for all). From any thread."""
-        if self._loop is not None:
-            names = None if companies is None else list(companies)
-            self._loop.call_soon_threadsafe(self._wake, names)
+        loop = self._loop
+        if loop is None:
+            return
+        names = None if companies is None else list(companies)
+        # The server may have closed its loop since: then nobody waits any more.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._wake, names)
 
     def _wake(self, companies: list[str] | None) -> None:
         for company in list(self._polls) if companies is None else companies:
