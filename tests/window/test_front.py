@@ -53,7 +53,9 @@ class Served:
     def raw(self, data: bytes, *more: tuple[float, bytes], end: bool = False) -> bytes:
         """Bytes as they are, some after a pause; end: break off then. What comes back."""
         with socket.create_connection(("127.0.0.1", self.port), 15) as connection:
-            connection.sendall(data)
+            # The gateway may answer and close before all is sent.
+            with suppress(OSError):
+                connection.sendall(data)
             for pause, piece in more:
                 time.sleep(pause)
                 with suppress(OSError):
