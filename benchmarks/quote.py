@@ -53,8 +53,23 @@ def baskets(dice: random.Random) -> dict[str, list[tuple[list[Goods], str]]]:
             ([Goods("1901101090", price(), 2), cream(), whisky()], "12.01") for _ in count
         ],
         "over the limit, refused": [([Goods("1901101090", 3_000 + n, 2)], "0") for n in count],
-        "unknown code, by columns": [
-            ([Goods("9999999999", price())], "0") for n in range(RUNS // 20)
+        "unknown code, refused": [([Goods("9999999999", price())], "0") for _ in count],
+        "quantity missing, refused": [
+            ([Goods("3304990029", price(), 1, qty1="1", unit1="011")], "0") for _ in count
+        ],
+        "amount beyond reckoning, refused": [
+            ([Goods("1901101090", 10**12 + n)], "1") for n in count
+        ],
+        "all of these in three lines, refused": [
+            (
+                [
+                    Goods("9999999999", price()),
+                    Goods("3304990029", price(), 1, qty1="1", unit1="011"),
+                    Goods("1901101090", 10**12 + n),
+                ],
+                "12.01",
+            )
+            for n in count
         ],
     }
 

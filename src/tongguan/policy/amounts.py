@@ -46,6 +46,16 @@ def fen(amount: Number) -> Number:
     return rounded
 
 
+def reckonable(amount: Any, reach_fen: int) -> Any:
+    """Whether an amount counted in the fifth decimal can be reckoned with exactly."""
+    return (amount >= 0) & (amount <= reach_fen * _PER_FEN)
+
+
+def reckonable_text(reach_fen: int) -> str:
+    """In words, which amounts can be."""
+    return f"0.00 to {yuan_text(reach_fen)}"
+
+
 def half_up(numerator: Number, denominator: Number | int) -> Number:
     """The non-negative rational numerator/denominator rounded half-up to an integer."""
     rounded: Number = (numerator * 2 + denominator) // (denominator * 2)

@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tongguan.policy import allowance, treatment
-from tongguan.policy.amounts import UNIT, fen, fifths, yuan, yuan_text
-from tongguan.policy.goods import FINDINGS, finding, goods_findings, goods_flags
+from tongguan.policy.amounts import (
+    UNIT,
+    fen,
+    fifths,
+    reckonable,
+    reckonable_text,
+    yuan,
+    yuan_text,
+)
+from tongguan.policy.goods import AMOUNT_RULE, FINDINGS, finding, goods_findings, goods_flags
 from tongguan.policy.quantities import decide
 from tongguan.policy.rates import (
     BONDED_MODES,
@@ -152,7 +160,8 @@ def _cases(heads: pl.DataFrame, rates: Rates) -> pl.DataFrame:
 
 
 def _reckonable(amount: pl.Expr, rates: Rates) -> pl.Expr:
-    return ((amount >= 0) & (amount <= rates.reach_fen * (UNIT // 100))).fill_null(value=False)
+    good: pl.Expr = reckonable(amount, rates.reach_fen).fill_null(value=False)
+    return good
 
 
 def _fen_or_zero(amount: pl.Expr, good: pl.Expr) -> pl.Expr:
@@ -414,7 +423,7 @@ def _amount_findings(
     settled: pl.DataFrame, items: pl.DataFrame, rates: Rates
 ) -> list[pl.DataFrame]:
     """Amounts that are missing, negative or beyond the reach of exact arithmetic."""
-    expected = pl.lit(f"0.00 to {yuan_text(rates.reach_fen)}")
+    expected = pl.lit(reckonable_text(rates.reach_fen))
     found: list[pl.DataFrame] = []
     if settled["pot_good"].all() and items["price_good"].all() and not settled["faulty"].any():
         return found
@@ -426,10 +435,10 @@ def _amount_findings(
         if not rows[good].all():
             bad = rows.filter(~pl.col(good))
             actual = pl.col(field).cast(pl.String)
-            found.append(finding(bad, "message.field", field, expected, actual, None))
+            found.append(finding(bad, AMOUNT_RULE, field, expected, actual, None))
     beyond = settled["value_fen"] > rates.reach_fen
     if beyond.any():
         rows = settled.filter(beyond)
         value = yuan(pl.col("value_fen"))
-        found.append(finding(rows, "message.field", "totalPrice", expected, value, None))
+        found.append(finding(rows, AMOUNT_RULE, "totalPrice", expected, value, None))
     return found

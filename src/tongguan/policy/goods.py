@@ -6,8 +6,13 @@ the positive lists (goods must be on the list of the day; its remarks bind the t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple, TypeAlias
+
 import polars as pl
 
+from tongguan.policy.amounts import negated
 from tongguan.policy.rates import BONDED_MODES, Rates, barred
 
 FINDINGS = pl.Schema(
@@ -23,6 +28,9 @@ FINDINGS = pl.Schema(
     }
 )
 """Columns of Assessment.findings; `gnum` is null where the whole case is meant."""
+
+AMOUNT_RULE = "message.field"
+"""The rule of an amount that is missing, negative or beyond the reach of exact arithmetic."""
 
 
 def finding(
@@ -52,101 +60,214 @@ def goods_flags(items: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """The lines with `listed`, `barred`, `bonded_only` also of unknown codes, and `faulty`."""
     positive = rates.positive_list
     if positive is not None and not items["known"].all():
-        heads = items.select(code8=pl.col("gcode").str.slice(0, 8))
+        heads = items.select(code8=head(pl.col("gcode")))
         found = heads.join(positive, on="code8", how="left", maintain_order="left")
+        lacking = pl.col("bonded_only").is_null()
+        withdrawn = pl.col("code8").is_in(list(rates.withdrawn))
         items = items.with_columns(
             found.select(
-                listed=pl.col("bonded_only").is_not_null(),
-                barred=barred(rates.list_complete, rates.withdrawn),
+                listed=~lacking,
+                barred=barred(rates.list_complete, lacking, withdrawn),
                 bonded_only=pl.col("bonded_only").fill_null(value=False),
             )
         )
     elif positive is None:
         items = items.with_columns(listed=pl.lit(value=True))
-    direct = pl.col("bonded_only") & ~pl.col("bonded")
-    return items.with_columns(
-        faulty=~pl.col("known")
-        | ~pl.col("price_good")
-        | pl.col("barred")
-        | direct
-        | pl.col("undecidable")
+    return items.with_columns(faulty=faulty(pl.col))
+
+
+# -- the rules, of columns or of one line ----------------------------------------------------------
+
+Line: TypeAlias = Callable[[str], Any]
+"""What a rule reads: a column by its name (pl.col), or the fact of one line."""
+
+
+class GoodsRule(NamedTuple):
+    """A rule on a line: where it holds, and what its finding says of the line."""
+
+    rule: str
+    severity: str
+    field: str
+    holds: Callable[[Line], Any]
+    expected: Callable[[Line], Any]
+    actual: Callable[[Line], Any]
+    law: Callable[[Line], Any]
+
+
+def head(code: Any) -> Any:
+    """The first eight digits of a tariff code, by which the positive lists go."""
+    return code.str.slice(0, 8) if isinstance(code, pl.Expr) else code[:8]
+
+
+def directly(line: Line) -> Any:
+    """Goods for bonded import only, which do not come that way."""
+    return line("bonded_only") & negated(line("bonded"))
+
+
+def faulty(line: Line) -> Any:
+    """Whether a line by itself refuses its case."""
+    return (
+        negated(line("known"))
+        | negated(line("price_good"))
+        | line("barred")
+        | directly(line)
+        | line("undecidable")
     )
+
+
+def goods_rules(rates: Rates) -> tuple[GoodsRule, ...]:
+    """The rules on a line, in the order of their findings.
+
+    They read gcode, tradeMode, known, listed, barred, bonded_only, bonded, undecidable, duty_ppm,
+    rate_missing (full tax is due, but a duty rate of the case is not known), duty_unknown, and
+    needs, needs_law, given: which quantity the consumption tax asks for, by which paragraph, and
+    which are there.
+    """
+    listed = f"a code of positive list {rates.list_version}"
+    tariff = f"tariff {rates.edition}"
+    modes = " | ".join(BONDED_MODES)
+
+    def by_code(rule: str, severity: str, holds: Callable[[Line], Any]) -> GoodsRule:
+        return GoodsRule(
+            *(rule, severity, "gcode", holds),
+            expected=lambda _: listed,
+            actual=lambda line: head(line("gcode")),
+            law=lambda _: rates.law_list,
+        )
+
+    def unknown(expected: str, holds: Callable[[Line], Any]) -> GoodsRule:
+        return GoodsRule(
+            *("goods.unknown-code", "error", "gcode", holds),
+            expected=lambda _: f"{expected} {tariff}",
+            actual=lambda line: line("gcode"),
+            law=lambda _: rates.law_goods,
+        )
+
+    return (
+        by_code("goods.not-listed", "error", lambda x: negated(x("listed")) & x("barred")),
+        by_code(
+            *("goods.list-incomplete", "warning"),
+            lambda line: negated(line("listed")) & negated(line("barred")),
+        ),
+        GoodsRule(
+            *("goods.bonded-only", "error", "tradeMode", directly),
+            expected=lambda _: modes,
+            actual=lambda line: line("tradeMode"),
+            law=lambda _: rates.law_list,
+        ),
+        unknown("a code of", lambda line: negated(line("known"))),
+        unknown(
+            "a code with an ad valorem duty in",
+            lambda line: line("rate_missing") & line("duty_unknown"),
+        ),
+        GoodsRule(
+            *("goods.tax-quantity", "error", "unit1", lambda line: line("undecidable")),
+            expected=lambda line: line("needs"),
+            actual=lambda line: line("given"),
+            law=lambda line: line("needs_law"),
+        ),
+    )
+
+
+# -- findings of columns ---------------------------------------------------------------------------
 
 
 def goods_findings(items: pl.DataFrame, settled: pl.DataFrame, rates: Rates) -> list[pl.DataFrame]:
     """The goods findings of all lines.
 
     `items`: `case`, `row`, `gnum`, `gcode`, `tradeMode`, `unit1`, `unit2`, `rate`, `duty_ppm` and
-    the flags of `goods_flags`; `settled`: the cases with `rate_missing` (full tax is due, but a
-    duty rate is not known).
+    the flags of `goods_flags`; `settled`: the cases with `rate_missing`.
     """
-    found = _list_findings(items, rates)
-    if not items["known"].all():
-        unknown = items.filter(~pl.col("known"))
-        expected = pl.lit(f"a code of tariff {rates.edition}")
-        found.append(
-            finding(
-                unknown, "goods.unknown-code", "gcode", expected, pl.col("gcode"), rates.law_goods
-            )
+    missing = settled["rate_missing"]
+    none = pl.Series("rate_missing", [False])
+    items = items.with_columns(
+        missing[items["row"]] if missing.any() else none.new_from_index(0, items.height),
+        duty_unknown=pl.col("duty_ppm").is_null(),
+    )
+    rules = goods_rules(rates)
+    any_of = items.select(rule.holds(pl.col).any().alias(str(n)) for n, rule in enumerate(rules))
+    found = []
+    for rule, holds in zip(rules, any_of.row(0), strict=True):
+        if not holds:
+            continue
+        rows = items.filter(rule.holds(pl.col))
+        rows = rows.with_columns(
+            rates.table[rows["rate"], ["needs", "needs_law"]].get_columns(), given=_given()
         )
-    if settled["rate_missing"].any():
-        missing = items.filter(settled["rate_missing"][items["row"]] & pl.col("duty_ppm").is_null())
-        expected = pl.lit(f"a code with an ad valorem duty in tariff {rates.edition}")
-        found.append(
-            finding(
-                missing, "goods.unknown-code", "gcode", expected, pl.col("gcode"), rates.law_goods
-            )
+        expected, actual, law = (
+            _told(text(pl.col)) for text in (rule.expected, rule.actual, rule.law)
         )
-    if items["undecidable"].any():
-        found.append(_quantity_findings(items.filter("undecidable"), rates))
+        found.append(finding(rows, rule.rule, rule.field, expected, actual, law, rule.severity))
     return found
 
 
-def _list_findings(items: pl.DataFrame, rates: Rates) -> list[pl.DataFrame]:
-    found: list[pl.DataFrame] = []
-    if not items["listed"].all():
-        expected = pl.lit(f"a code of positive list {rates.list_version}")
-        actual = pl.col("gcode").str.slice(0, 8)
-        for certain, rule, severity in (
-            (True, "goods.not-listed", "error"),
-            (False, "goods.list-incomplete", "warning"),
-        ):
-            rows = items.filter(~pl.col("listed") & (pl.col("barred") == certain))
-            if rows.height:
-                found.append(
-                    finding(rows, rule, "gcode", expected, actual, rates.law_list, severity)
-                )
-    if (items["bonded_only"] & ~items["bonded"]).any():
-        direct = items.filter(pl.col("bonded_only") & ~pl.col("bonded"))
-        expected = pl.lit(" | ".join(BONDED_MODES))
-        actual = pl.col("tradeMode")
-        found.append(
-            finding(direct, "goods.bonded-only", "tradeMode", expected, actual, rates.law_list)
-        )
-    return found
+def _told(text: Any) -> pl.Expr:
+    return text if isinstance(text, pl.Expr) else pl.lit(text, pl.String)
 
 
-def _quantity_findings(undecidable: pl.DataFrame, rates: Rates) -> pl.DataFrame:
-    """Which quantity the consumption tax of each line asks for, and in which units it came."""
-    needs = rates.table["needs"][undecidable["rate"]]
-    given = pl.concat_str(
+GIVEN, GIVEN_BETWEEN, NOT_GIVEN = "{}={} unit {}", ", ", "none"
+"""A legal quantity in words: its field, the quantity, its unit; what stands between two of them;
+and what stands for a quantity that is missing."""
+GIVEN_FIELDS = (("qty1", "unit1"), ("qty2", "unit2"))
+
+
+def _given() -> pl.Expr:
+    return pl.concat_str(
         (
             pl.when(pl.col(unit).is_not_null()).then(
-                pl.format("{}={} unit {}", pl.lit(quantity), _plain(quantity), pl.col(unit))
+                pl.format(GIVEN, pl.lit(quantity), _plain(quantity), pl.col(unit))
             )
-            for quantity, unit in (("qty1", "unit1"), ("qty2", "unit2"))
+            for quantity, unit in GIVEN_FIELDS
         ),
-        separator=", ",
+        separator=GIVEN_BETWEEN,
         ignore_nulls=True,
     )
-    law = rates.table["needs_law"][undecidable["rate"]]
-    return finding(undecidable, "goods.tax-quantity", "unit1", pl.lit(needs), given, pl.lit(law))
 
 
 def _plain(quantity: str) -> pl.Expr:
-    """A quantity as text without needless zeros; `none` where it is missing."""
+    """A quantity as text without needless zeros."""
     text = pl.col(quantity).cast(pl.String)
     trimmed = pl.when(text.str.contains(".", literal=True)).then(
         text.str.strip_chars_end("0").str.strip_chars_end(".")
     )
-    return pl.coalesce(trimmed, text, pl.lit("none"))
+    return pl.coalesce(trimmed, text, pl.lit(NOT_GIVEN))
+
+
+# -- findings of one line --------------------------------------------------------------------------
+
+
+def one_finding(
+    case: int,
+    gnum: int | None,
+    rule: str,
+    field: str | None,
+    told: Iterable[str | None],
+    severity: str = "error",
+) -> dict[str, Any]:
+    """One finding as a row of FINDINGS. `told`: expected, actual, law."""
+    return dict(zip(FINDINGS, (case, gnum, rule, severity, field, *told), strict=True))
+
+
+def findings_of_one(line: Mapping[str, Any], rates: Rates) -> Iterator[dict[str, Any]]:
+    """The goods findings of one line, which has the facts that `goods_rules` reads."""
+    fact = line.__getitem__
+    for rule in goods_rules(rates):
+        if rule.holds(fact):
+            told = (rule.expected(fact), rule.actual(fact), rule.law(fact))
+            yield one_finding(
+                *(line["case"], line["gnum"], rule.rule, rule.field, told, rule.severity)
+            )
+
+
+def given_text(line: Mapping[str, Any]) -> str:
+    """The legal quantities of one line in words."""
+    return GIVEN_BETWEEN.join(
+        GIVEN.format(quantity, plain_text(line[quantity]), line[unit])
+        for quantity, unit in GIVEN_FIELDS
+        if line[unit] is not None
+    )
+
+
+def plain_text(quantity: Decimal | None) -> str:
+    """A quantity as text without needless zeros."""
+    return NOT_GIVEN if quantity is None else f"{quantity.normalize():f}"

@@ -16,7 +16,6 @@ import polars as pl
 
 from tongguan import codes
 from tongguan.policy.amounts import PLACES, yuan_text
-from tongguan.policy.assess import assess
 from tongguan.policy.explanation import WORDS, Basis, Step, basis_of, derivation, percent
 from tongguan.policy.quantities import units_by_code
 from tongguan.policy.rates import TRADE_MODES, rates_of
@@ -150,7 +149,7 @@ def quote(
     if errors:
         raise QuoteErrors(errors)
     head = dict(zip(_HEAD_SCHEMA, (0, "buyer", trade_mode, *pots, True), strict=True))
-    return _answer(head, rows, law, int(year * 100))
+    return _quote(assess_one(head, rows, law, int(year * 100)), law, rows)
 
 
 def rows_to_print(result: Quote, language: str = "zh") -> Iterator[tuple[str, ...]]:
@@ -254,20 +253,6 @@ def _counted(unit: str | None) -> bool:
 
 
 # -- output ----------------------------------------------------------------------------------------
-
-
-def _answer(head: Mapping[str, Any], rows: list[dict[str, Any]], law: Law, used_fen: int) -> Quote:
-    """The case by itself; by the columns of a batch where a finding is not of a limit."""
-    outcome = assess_one(head, rows, law, used_fen)
-    if outcome is None:
-        heads = pl.DataFrame([head], schema=_HEAD_SCHEMA)
-        lines = pl.DataFrame(rows, schema=_LINE_SCHEMA)
-        spent = pl.DataFrame({"buyer": ["buyer"], "used_fen": [used_fen]})
-        found = assess(heads, lines, law, spent)
-        outcome = Outcome(
-            found.heads.row(0, named=True), found.lines.to_dicts(), found.findings.to_dicts()
-        )
-    return _quote(outcome, law, rows)
 
 
 def _quote(outcome: Outcome, law: Law, rows: list[dict[str, Any]]) -> Quote:

@@ -5,7 +5,7 @@ Built once per law and kept; nothing in it is computed from a case.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -124,6 +124,7 @@ class Rates:
     tariff: pl.DataFrame
     _rows: dict[str, Row] = field(default_factory=dict)
     _positions: dict[str, int] = field(default_factory=dict)
+    _remarks: dict[str, bool] = field(default_factory=dict)
 
     def row(self, gcode: str) -> Row | None:
         """What one code says; None where the tariff has no such code. Kept once asked for."""
@@ -141,6 +142,20 @@ class Rates:
         )
         self._rows[gcode] = row
         return row
+
+    def unknown(self, code8: str) -> Mapping[str, Any]:
+        """The facts of a code that is not taxable: as in `table`, and the list by its head."""
+        if self.positive_list is None:
+            return {**self.table.row(-1, named=True), "listed": True}
+        if not self._remarks:
+            self._remarks.update(self.positive_list.select("code8", "bonded_only").iter_rows())
+        lacking = code8 not in self._remarks
+        return {
+            **self.table.row(-1, named=True),
+            "listed": not lacking,
+            "barred": barred(self.list_complete, lacking, code8 in self.withdrawn),
+            "bonded_only": self._remarks.get(code8, False),
+        }
 
     @property
     def levy_ppm(self) -> int:
@@ -291,19 +306,22 @@ def _table(law: Law, positive: pl.DataFrame | None) -> pl.DataFrame:
         .join(positive, on="code8", how="left", maintain_order="left")
         .with_columns(
             listed=pl.col("bonded_only").is_not_null(),
-            barred=barred(law.positive_list_complete, law.withdrawn),
+            barred=barred(
+                law.positive_list_complete,
+                pl.col("bonded_only").is_null(),
+                pl.col("code8").is_in(list(law.withdrawn)),
+            ),
             bonded_only=pl.col("bonded_only").fill_null(value=False),
         )
     )
 
 
-def barred(complete: bool, withdrawn: Iterable[str]) -> pl.Expr:
-    """Whether a line, by its `code8` and the list's `bonded_only`, is certainly not listed.
+def barred(complete: bool, lacking: Any, withdrawn: Any) -> Any:
+    """Whether goods are certainly not listed: of columns, or of one code.
 
     A list that is known to lack rows proves nothing, but what was taken off it is off.
     """
-    lacking = pl.col("bonded_only").is_null()
-    return lacking if complete else lacking & pl.col("code8").is_in(list(withdrawn))
+    return lacking if complete else lacking & withdrawn
 
 
 def _asked(table: pl.DataFrame) -> pl.DataFrame:

@@ -1,21 +1,22 @@
 """One case in exact integers: the formulas of the columns, asked of one parcel.
 
 A batch of one pays milliseconds for the planning of columns and microseconds for the law. Here
-the same formulas (tax, treatment, quantities, shares) run on the integers of one case. They are
-the only place that says what the law is; this module finds their operands. A case with anything
-to remark but a limit (goods, quantities, bad amounts) is left to ``assess``, so that nothing of it
-stands twice.
+the same formulas (tax, treatment, quantities, shares) and the same rules on goods run on the
+integers of one case. They are the only place that says what the law is; this module finds their
+operands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tongguan.policy import tax, treatment
-from tongguan.policy.amounts import PLACES, UNIT, fen, yuan_text
+from tongguan.policy.amounts import PLACES, fen, reckonable, reckonable_text, yuan_text
+from tongguan.policy.goods import AMOUNT_RULE, faulty, findings_of_one, given_text, one_finding
+from tongguan.policy.goods import head as goods_head
 from tongguan.policy.quantities import KINDS, LARGEST, Tested, decision, tested, units_by_code
 from tongguan.policy.rates import (
     BONDED_MODES,
@@ -48,52 +49,62 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Item:
-    """One line with what the tariff says of it."""
+    """One line: what it tells the rules on goods, and with which rate its tax is reckoned.
 
-    given: Mapping[str, Any]
-    row: Row
+    `line`: the line given and what was found of it; `facts`: its row of `Rates.table`.
+    """
+
+    line: dict[str, Any]
+    facts: Mapping[str, Any]
     goods_fen: int
-    ct_ppm: int
+    ct_ppm: int | None
     ct_quantity: int | None
 
 
 def assess_one(
     head: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], law: Law, used_fen: int
-) -> Outcome | None:
-    """One case under the law of one day, or None where ``assess`` must look at it.
+) -> Outcome:
+    """One case under the law of one day; what ``assess`` says of a batch of it.
 
     ``head`` and ``lines`` have the columns that ``assess`` takes, amounts as Decimal of at most
     five places; ``used_fen``: what the buyer's year holds.
     """
     rates = rates_of(law)
-    items: list[_Item] = []
-    for line in lines:
-        item = _item(line, head["tradeMode"], rates)
-        if item is None:
-            return None
-        items.append(item)
-    pots = [_fen(head[name], rates) for name in ("freight", "insuredFee")]
-    if not items or pots[0] is None or pots[1] is None or not head["eligible"]:
-        return None
+    mode = head["tradeMode"]
+    items = [_item(line, mode, rates) for line in lines]
+    pots = {name: _fen(head[name], rates) for name in ("freight", "insuredFee")}
+    pot = sum(amount or 0 for amount in pots.values())
     goods = [item.goods_fen for item in items]
-    value = sum(goods) + pots[0] + pots[1]
-    if value > rates.reach_fen:
-        return None
-    numbers = [line["gnum"] for line in lines]
-    charges = share_of_one(pots[0] + pots[1], goods, numbers)
+    value = sum(goods) + pot
+    charges = share_of_one(pot, goods, [line["gnum"] for line in lines])
+    case = _Case(
+        faulty=None in pots.values()
+        or value > rates.reach_fen
+        or any(faulty(item.line.__getitem__) for item in items),
+        duty_unknown=any(item.facts["duty_ppm"] is None for item in items),
+        eligible=bool(head["eligible"]),
+    )
     facts = {"case": head["case"], "value_fen": value, "used_before_fen": used_fen}
     facts["one_item"] = len(items) == 1 and lines[0]["qty"] == 1
     if rates.limits is None:
-        taxed = _parcel(items, charges, rates)
-        return _outcome(facts | {"regime": PARCEL, "counted_fen": 0}, taxed)
-    settled = _settle(facts, any(item.row.facts["duty_ppm"] is None for item in items), rates)
-    if settled is None:
-        return None
-    taxed = [
-        _goods_tax(item, part, settled, rates) for item, part in zip(items, charges, strict=True)
-    ]
+        regime = REFUSED if case.faulty else PARCEL
+        settled = _Settled(regime, 0, missing=False, findings=[])
+        taxed = _parcel(items, charges, settled, rates)
+    else:
+        settled = _settle(facts, case, rates)
+        taxed = [
+            _goods_tax(item, part, settled, rates)
+            for item, part in zip(items, charges, strict=True)
+        ]
     facts |= {"regime": settled.regime, "counted_fen": settled.counted_fen}
-    return _outcome(facts, taxed, settled.findings)
+    findings = [
+        *_amount_findings(head, pots, items, value, rates),
+        *settled.findings,
+        *(finding for item in items for finding in _goods_findings(item, settled, rates)),
+    ]
+    # Of the case itself first, then line by line, as the columns sort them.
+    findings.sort(key=lambda finding: (finding["gnum"] is not None, finding["gnum"] or 0))
+    return _outcome(facts, taxed, findings)
 
 
 def _fifths(amount: Decimal) -> int:
@@ -102,34 +113,35 @@ def _fifths(amount: Decimal) -> int:
 
 def _fen(amount: Decimal | None, rates: Rates) -> int | None:
     """An amount in fen; None where it is missing, negative or beyond exact arithmetic."""
-    if amount is None or not 0 <= amount <= rates.reach_fen:
-        return None
-    fifths = _fifths(amount)
-    return fen(fifths) if fifths <= rates.reach_fen * (UNIT // 100) else None
+    fifths = -1 if amount is None else _fifths(amount)
+    return fen(fifths) if reckonable(fifths, rates.reach_fen) else None
 
 
-def _item(line: Mapping[str, Any], mode: str, rates: Rates) -> _Item | None:
-    row = rates.row(line["gcode"])
-    goods = _fen(line["totalPrice"], rates)
-    if row is None or goods is None:
-        return None
-    facts = row.facts
-    direct = facts["bonded_only"] and mode not in BONDED_MODES
-    if not facts["known"] or not facts["listed"] or direct:
-        return None
-    if not facts["special"]:
-        return _Item(line, row, goods, facts["ct_ppm"], None)
-    first, second = (_tested(line, n, row) for n in ("1", "2"))
+def _item(given: Mapping[str, Any], mode: str | None, rates: Rates) -> _Item:
+    row, goods = rates.row(given["gcode"]), _fen(given["totalPrice"], rates)
+    facts = rates.unknown(goods_head(given["gcode"])) if row is None else row.facts
+    line = {
+        **given,
+        **{flag: facts[flag] for flag in ("known", "listed", "barred", "bonded_only")},
+        "tradeMode": mode,
+        "bonded": mode in BONDED_MODES,
+        "price_good": goods is not None,
+        "undecidable": False,
+        "duty_unknown": facts["duty_ppm"] is None,
+    }
+    if row is None or not facts["special"]:
+        return _Item(line, facts, goods or 0, facts["ct_ppm"], None)
+    price = 0 if goods is None else _fifths(given["totalPrice"])
+    first, second = (_tested(given, n, price, row) for n in ("1", "2"))
     most = facts["ct_quantity_most"]
     found = decision(first, second, facts["conditional"], most is not None, most or 0)
-    if found.undecidable:
-        return None
+    line["undecidable"] = found.undecidable
     measured = found.taxed and found.measured
     ct_ppm = facts["ct_ppm"] if found.taxed else 0
-    return _Item(line, row, goods, ct_ppm, found.quantity if measured else None)
+    return _Item(line, facts, goods or 0, ct_ppm, found.quantity if measured else None)
 
 
-def _tested(line: Mapping[str, Any], n: str, row: Row) -> Tested:
+def _tested(line: Mapping[str, Any], n: str, price: int, row: Row) -> Tested:
     quantity, known = line[f"qty{n}"], units_by_code().get(line[f"unit{n}"])
     if known is None:
         return _NOTHING
@@ -137,27 +149,36 @@ def _tested(line: Mapping[str, Any], n: str, row: Row) -> Tested:
     fifths = 0 if quantity is None else _fifths(quantity)
     amount = fifths * factor if 0 < fifths <= LARGEST // factor else 0
     minimum, specific = row.asks[kind]
-    price = _fifths(line["totalPrice"])
     return tested(kind, amount, price, minimum or 0, minimum is not None, specific)
 
 
 @dataclass(frozen=True, slots=True)
+class _Case:
+    """What the lines and amounts say of the case."""
+
+    faulty: bool
+    duty_unknown: bool
+    eligible: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Settled:
-    """What becomes of the case, what its buyer's year takes, and the limits that refuse it."""
+    """What becomes of the case, what its buyer's year takes, whether full tax is due but a duty
+    rate is not known, and the limits that refuse it."""
 
     regime: str
     counted_fen: int
+    missing: bool
     findings: list[dict[str, Any]]
 
 
-def _settle(facts: Mapping[str, Any], unknown: bool, rates: Rates) -> _Settled | None:
-    """None where full tax is due, but a duty rate is not known."""
+def _settle(facts: Mapping[str, Any], case: _Case, rates: Rates) -> _Settled:
     limits = rates.limits
     assert limits is not None
-    value, used = facts["value_fen"], facts["used_before_fen"]
+    value, used, unknown = facts["value_fen"], facts["used_before_fen"], case.duty_unknown
     alone = treatment.alone(value, facts["one_item"], limits)
     inside = treatment.fits(used, value, limits.annual_within_fen)
-    taking = treatment.takes(alone, eligible=True, faulty=False)
+    taking = treatment.takes(alone, case.eligible, case.faulty)
     counted = treatment.counted_fen(
         inside,
         value,
@@ -165,68 +186,107 @@ def _settle(facts: Mapping[str, Any], unknown: bool, rates: Rates) -> _Settled |
         treatment.takes_outside(taking, unknown, limits),
     )
     given = treatment.settled(alone, inside, limits)
-    missing = treatment.rate_missing(given, unknown, faulty=False)
-    if missing:
-        return None
+    missing = treatment.rate_missing(given, unknown, case.faulty)
     flags = {
         "over_single": treatment.over_single(alone),
         "over_annual": treatment.over_annual(inside, limits),
     }
     findings = [
-        _finding(facts["case"], limit, limit.held_fen(value, used))
+        one_finding(
+            *(facts["case"], None, limit.rule, None),
+            (yuan_text(limit.limit_fen), yuan_text(limit.held_fen(value, used)), limit.law),
+        )
         for limit in treatment.limit_rules(limits)
         if flags[limit.refuses]
     ]
-    if treatment.refused(given, faulty=False, missing=missing):
-        return _Settled(REFUSED, counted, findings)
-    return _Settled(GENERAL if treatment.in_full(given) else RETAIL, counted, findings)
+    if treatment.refused(given, case.faulty, missing):
+        return _Settled(REFUSED, counted, missing, findings)
+    regime = GENERAL if treatment.in_full(given) else RETAIL
+    return _Settled(regime, counted, missing, findings)
 
 
-def _finding(case: int, limit: treatment.LimitRule, held_fen: int) -> dict[str, Any]:
-    return {
-        "case": case,
-        "gnum": None,
-        "rule": limit.rule,
-        "severity": "error",
-        "field": None,
-        "expected": yuan_text(limit.limit_fen),
-        "actual": yuan_text(held_fen),
-        "law": limit.law,
-    }
+def _amount_findings(
+    head: Mapping[str, Any],
+    pots: Mapping[str, int | None],
+    items: Sequence[_Item],
+    value_fen: int,
+    rates: Rates,
+) -> Iterator[dict[str, Any]]:
+    """Amounts that are missing, negative or beyond the reach of exact arithmetic."""
+    expected, case = reckonable_text(rates.reach_fen), head["case"]
+    bad = [(None, name, head[name]) for name, amount in pots.items() if amount is None]
+    bad += [
+        (item.line["gnum"], "totalPrice", item.line["totalPrice"])
+        for item in items
+        if not item.line["price_good"]
+    ]
+    for gnum, field, amount in bad:
+        actual = None if amount is None else f"{amount:.{PLACES}f}"
+        yield one_finding(case, gnum, AMOUNT_RULE, field, (expected, actual, None))
+    if value_fen > rates.reach_fen:
+        told = (expected, yuan_text(value_fen), None)
+        yield one_finding(case, None, AMOUNT_RULE, "totalPrice", told)
+
+
+def _goods_findings(item: _Item, settled: _Settled, rates: Rates) -> Iterator[dict[str, Any]]:
+    line = item.line | {"rate_missing": settled.missing}
+    if line["undecidable"]:
+        needs = {name: item.facts[name] for name in ("needs", "needs_law")}
+        line |= needs | {"given": given_text(line)}
+    return findings_of_one(line, rates)
 
 
 def _goods_tax(item: _Item, charges: int, settled: _Settled, rates: Rates) -> dict[str, Any]:
-    facts, full = item.row.facts, settled.regime == GENERAL
+    facts, full, owing = item.facts, settled.regime == GENERAL, settled.regime != REFUSED
     basis = item.goods_fen + charges
     duty_ppm = facts["duty_ppm"] if full else rates.duty_within_ppm
     levy = rates.levy_den if full else rates.levy_num
-    terms = (basis, duty_ppm, item.ct_ppm, levy, rates.levy_den)
+    due = dict.fromkeys(("duty_fen", "consumption_fen", "vat_fen"), 0)
+    if owing:
+        levy = rates.levy_den if full else rates.levy_num
+        due = _due(item, basis, duty_ppm, levy, rates.levy_den)
+    return (
+        _line(item, charges)
+        | due
+        | {
+            "parcel_tax_fen": 0,
+            "waived_fen": 0,
+            "duty_ppm": duty_ppm,
+            "ct_ppm": item.ct_ppm,
+            "ct_quantity": item.ct_quantity,
+            "vat_ppm": facts["vat_ppm"],
+            "parcel_ppm": None,
+            "levy_ppm": MILLION if full else rates.levy_ppm,
+        }
+    )
+
+
+def _due(item: _Item, basis: int, duty_ppm: int, levy: int, levy_den: int) -> dict[str, int]:
+    """The taxes of a line whose rates are known."""
+    facts, ct_ppm = item.facts, item.ct_ppm
+    assert ct_ppm is not None
     specific = 0
     if item.ct_quantity is None:
-        x, den = tax.terms(*terms)
+        x, den = tax.terms(basis, duty_ppm, ct_ppm, levy, levy_den)
     else:
+        quantity, num = item.ct_quantity, facts["ct_specific_num"]
         x, den, specific = tax.compound_terms(
-            *terms, item.ct_quantity, facts["ct_specific_num"], facts["ct_specific_den"]
+            *(basis, duty_ppm, ct_ppm, levy, levy_den), quantity, num, facts["ct_specific_den"]
         )
-    owing = settled.regime != REFUSED
-    return _line(item, charges) | {
-        "duty_fen": tax.duty_fen(basis, duty_ppm) if owing else 0,
-        "consumption_fen": tax.consumption_fen(x, item.ct_ppm, den, specific) if owing else 0,
-        "vat_fen": tax.vat_fen(x, facts["vat_ppm"], den) if owing else 0,
-        "parcel_tax_fen": 0,
-        "waived_fen": 0,
-        "duty_ppm": duty_ppm,
-        "ct_ppm": item.ct_ppm,
-        "ct_quantity": item.ct_quantity,
-        "vat_ppm": facts["vat_ppm"],
-        "parcel_ppm": None,
-        "levy_ppm": MILLION if full else rates.levy_ppm,
+    return {
+        "duty_fen": tax.duty_fen(basis, duty_ppm),
+        "consumption_fen": tax.consumption_fen(x, ct_ppm, den, specific),
+        "vat_fen": tax.vat_fen(x, facts["vat_ppm"], den),
     }
 
 
-def _parcel(items: list[_Item], charges: list[int], rates: Rates) -> list[dict[str, Any]]:
+def _parcel(
+    items: list[_Item], charges: list[int], settled: _Settled, rates: Rates
+) -> list[dict[str, Any]]:
     due = [
-        tax.parcel_tax_fen(item.goods_fen + part, item.row.facts["parcel_ppm"])
+        0
+        if settled.regime == REFUSED
+        else tax.parcel_tax_fen(item.goods_fen + part, item.facts["parcel_ppm"])
         for item, part in zip(items, charges, strict=True)
     ]
     waived = tax.waived(sum(due), rates.waiver_fen)
@@ -238,7 +298,7 @@ def _parcel(items: list[_Item], charges: list[int], rates: Rates) -> list[dict[s
             "waived_fen": amount if waived else 0,
             **dict.fromkeys(("duty_ppm", "ct_ppm", "vat_ppm")),
             "ct_quantity": item.ct_quantity,
-            "parcel_ppm": item.row.facts["parcel_ppm"],
+            "parcel_ppm": item.facts["parcel_ppm"],
             "levy_ppm": MILLION,
         }
         for item, part, amount in zip(items, charges, due, strict=True)
@@ -247,11 +307,11 @@ def _parcel(items: list[_Item], charges: list[int], rates: Rates) -> list[dict[s
 
 def _line(item: _Item, charges: int) -> dict[str, Any]:
     given = ("case", "gnum", "gcode", "totalPrice", "qty1", "unit1", "qty2", "unit2")
-    return {name: item.given[name] for name in given} | {
+    return {name: item.line[name] for name in given} | {
         "goods_fen": item.goods_fen,
         "charges_fen": charges,
         "basis_fen": item.goods_fen + charges,
-        "rate_confirmed": item.row.facts["rate_confirmed"],
+        "rate_confirmed": item.facts["rate_confirmed"],
     }
 
 
