@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -206,6 +207,18 @@ def test_a_history_that_is_spilled_gives_the_same_answer(
     assert json.dumps(parts.facts) == whole
     assert seen[-1] == (12, 12)
     assert len(seen) == 12
+
+
+def test_a_spilled_history_that_is_broken_is_told_and_leaves_nothing_behind(
+    recorded: replay.History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "PARCELS_AT_ONCE", 6)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    part = recorded.parts("lines")[0]
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(replay.BadHistory, match=part.name):
+        replay.replay(recorded, None, ALL)
+    assert not list(tmp_path.glob("tongguan-replay-*"))
 
 
 def test_sums_do_not_depend_on_how_they_are_added(recorded: replay.History, tmp_path: Path) -> None:

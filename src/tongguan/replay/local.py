@@ -1,8 +1,9 @@
 """The local engine: history files on this machine, whatever their size.
 
 A first pass spreads the rows over as many spill files as there must be so that one holds the
-whole history of some buyers and fits into memory; a second pass judges them, one process for each
-core. A history that fits is not spilled, and judged where it is.
+whole history of some buyers and fits into memory; a second pass judges them. Both are the work of
+one process for each core; the one that asks only adds up what they tell, so what a machine must
+hold is a bucket a core. A history that fits is not spilled, and judged where it is.
 """
 
 import os
@@ -25,8 +26,8 @@ from tongguan.replay.judge import COLUMNS, Judge
 from tongguan.replay.schema import BUCKETS, datasets
 from tongguan.replay.tally import Tally
 
-PARCELS_AT_ONCE = 150_000
-"""Parcels of one bucket: some 0.6 GB of memory while they are judged."""
+PARCELS_AT_ONCE = 200_000
+"""Parcels of one bucket: some 0.8 GB of memory while they are judged."""
 PROCESSES = min(8, os.cpu_count() or 2)
 
 Progress = Callable[[int, int], None]
@@ -42,8 +43,7 @@ def run(history: History, judge: Judge, progress: Progress = lambda done, of: No
         told = judge(frames)
         progress(history.parcels, history.parcels)
         return tally.total([told])
-    with _spilled(history, count) as spill:
-        return tally.total(_judged(spill, count, judge, history.parcels, progress))
+    return tally.total(_spilled(history, count, judge, progress))
 
 
 def engine(progress: Progress) -> Callable[[History, Judge], Tally]:
@@ -51,30 +51,43 @@ def engine(progress: Progress) -> Callable[[History, Judge], Tally]:
     return partial(run, progress=progress)
 
 
-def _judged(
-    spill: "Spill", count: int, judge: Judge, parcels: int, progress: Progress
-) -> Iterator[Tally]:
-    """The tallies of all buckets, as they are done.
+def _spilled(history: History, count: int, judge: Judge, progress: Progress) -> Iterator[Tally]:
+    """The tallies of ``count`` buckets, as they are done.
 
     In processes, each with one thread of Polars: many small steps on columns share a core better
-    than they share a lock.
+    than they share a lock. The buckets are files of a temporary folder, which goes at the end.
     """
-    done = 0
+    folder = Path(tempfile.mkdtemp(prefix="tongguan-replay-"))
+    spill = Spill(folder, count, {dataset: no_rows(dataset) for dataset in COLUMNS})
     processes = get_context("spawn")
     with (
+        _removed(folder),
         _one_thread_each(),
         ProcessPoolExecutor(
             min(PROCESSES, count), processes, initializer=_begin, initargs=(judge, spill)
         ) as pool,
     ):
         try:
+            parts = [(dataset, part) for dataset in COLUMNS for part in history.parts(dataset)]
+            for spread in as_completed([pool.submit(_spread, *part) for part in parts]):
+                spread.result()
+            done = 0
             for future in as_completed([pool.submit(_work, number) for number in range(count)]):
                 height, told = future.result()
                 done += height
-                progress(done, parcels)
+                progress(done, history.parcels)
                 yield told
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _removed(folder: Path) -> Iterator[None]:
+    """The folder goes when the block ends, however it ends."""
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -91,11 +104,15 @@ def _one_thread_each() -> Iterator[None]:
 
 
 _here: dict[str, Any] = {}
-"""Of a process that judges: what it was begun with."""
+"""Of a process that spreads and judges: what it was begun with."""
 
 
 def _begin(judge: Judge, spill: "Spill") -> None:
     _here.update(judge=judge, spill=spill)
+
+
+def _spread(dataset: str, part: Path) -> None:
+    _here["spill"].add(dataset, rows(dataset, part))
 
 
 def _work(number: int) -> tuple[int, Tally]:
@@ -127,60 +144,50 @@ def _rows(history: History, dataset: str) -> Iterator[pl.DataFrame]:
         yield rows(dataset, part).select(none.columns)
 
 
-@contextmanager
-def _spilled(history: History, count: int) -> Iterator["Spill"]:
-    """The history spread over ``count`` buckets in a temporary folder, which goes at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="tongguan-replay-"))
-    try:
-        spill = Spill(folder, count)
-        for dataset in COLUMNS:
-            for frame in _rows(history, dataset):
-                spill.add(dataset, frame)
-        yield spill
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 class Spill:
-    """Rows on disk by bucket: one file for each bucket and dataset, frames one after the other."""
+    """Rows on disk by bucket: a file for each bucket, dataset and process that adds rows, in each
+    frames one after the other.
 
-    def __init__(self, folder: Path, count: int) -> None:
+    ``empty``: by dataset no rows, but the columns, of what is added; a dataset that is not named
+    is known once it was added to.
+    """
+
+    def __init__(
+        self, folder: Path, count: int, empty: Mapping[str, pl.DataFrame] | None = None
+    ) -> None:
         self._folder, self._count = folder, count
         folder.mkdir(exist_ok=True)
-        self._empty: dict[str, pl.DataFrame] = {}
+        self._empty = dict(empty or {})
 
     def add(self, dataset: str, frame: pl.DataFrame) -> None:
         """Append rows to the buckets they belong to."""
-        self._empty.setdefault(dataset, frame.clear())
+        empty = self._empty.setdefault(dataset, frame.clear())
         number = (pl.col("bucket") * self._count // BUCKETS).alias("_number")
-        for part in frame.with_columns(number).partition_by("_number", maintain_order=True):
+        numbered = frame.select(*empty.columns, number)
+        for part in numbered.partition_by("_number", maintain_order=True):
             out = BytesIO()
             part.drop("_number").write_ipc(out, compression="lz4")
             data = out.getbuffer()
-            with self._file(dataset, int(part["_number"][0])).open("ab") as file:
+            name = f"{dataset}-{int(part['_number'][0]):06d}-{os.getpid()}"
+            with (self._folder / name).open("ab") as file:
                 file.write(len(data).to_bytes(8, "big"))
                 file.write(data)
 
     def stream(self, number: int) -> Iterator[tuple[str, pl.DataFrame]]:
         """The rows of one bucket as they were added: dataset, frame."""
         for dataset in self._empty:
-            for frame in self._frames(self._file(dataset, number)):
+            for frame in self._frames(dataset, number):
                 yield dataset, frame
 
     def read(self, number: int) -> dict[str, pl.DataFrame]:
         """All rows of one bucket, by dataset."""
         return {
-            dataset: pl.concat([empty, *self._frames(self._file(dataset, number))])
+            dataset: pl.concat([empty, *self._frames(dataset, number)])
             for dataset, empty in self._empty.items()
         }
 
-    def _file(self, dataset: str, number: int) -> Path:
-        return self._folder / f"{dataset}-{number:06d}"
-
-    @staticmethod
-    def _frames(path: Path) -> Iterator[pl.DataFrame]:
-        if not path.exists():
-            return
-        with path.open("rb") as file:
-            while size := file.read(8):
-                yield pl.read_ipc(BytesIO(file.read(int.from_bytes(size, "big"))))
+    def _frames(self, dataset: str, number: int) -> Iterator[pl.DataFrame]:
+        for path in sorted(self._folder.glob(f"{dataset}-{number:06d}-*")):
+            with path.open("rb") as file:
+                while size := file.read(8):
+                    yield pl.read_ipc(BytesIO(file.read(int.from_bytes(size, "big"))))
