@@ -59,8 +59,9 @@ def test_what_another_worker_has_recorded_is_not_recorded_again(zone: Zone, othe
         taken = queue.take(conn)
     assert zone.worker.once() == 1
     _register(other)
+    claims, reader = other._ready()
     with pytest.raises(queue.Overtaken):
-        other._record(taken, other._under(other._ready()[1]))
+        other._record(other._prepared(claims, taken, other._under(reader)))
     assert zone.rows("SELECT count(*) FROM document") == [(1,)]
     assert zone.rows("SELECT count(*) FROM taking") == [(0,)]
 

@@ -17,7 +17,7 @@ from tongguan.clearance.declared import DeclaredPayment, declared_payments
 from tongguan.clearance.examine import Examined, examine
 from tongguan.clearance.explain import Compared, Differs, Explanation, UnknownKey, explain
 from tongguan.clearance.handed import Handed, catch_up, prepare_handed
-from tongguan.clearance.intake import Source, read_message, sources
+from tongguan.clearance.intake import Batch, Source, read_message, sources
 from tongguan.clearance.lawbook import UnknownPolicy
 from tongguan.clearance.lawbook import add as add_edition
 from tongguan.clearance.lawbook import current as current_policy
@@ -45,6 +45,7 @@ __all__ = [
     "PROOF_SUFFIX",
     "ZONE",
     "Arrivals",
+    "Batch",
     "Compared",
     "DeclaredPayment",
     "Differs",

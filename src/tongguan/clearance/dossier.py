@@ -168,7 +168,7 @@ def touched_lists(conn: Connection, fresh: pl.DataFrame) -> pl.DataFrame:
 
 
 def ready_lists(conn: psycopg.Connection) -> pl.DataFrame:
-    """Waiting lists whose order and waybill are both in the database.
+    """Waiting lists whose order, payment and waybill are all in the database.
 
     In an undisturbed run there are none: a list is decided when its last document arrives. Two
     workers whose transactions overlap may each miss what the other brought.
@@ -181,7 +181,12 @@ def ready_lists(conn: psycopg.Connection) -> pl.DataFrame:
         JOIN document w ON w.kind = {number["waybill"]} AND w.key_b = d.way_b
             AND w.key_a = d.way_a AND w.current AND w.status = 2
         WHERE d.kind = {number["inventory"]} AND d.current AND d.status = 2
-            AND d.ref_b IS NOT NULL"""
+            AND d.ref_b IS NOT NULL AND CASE WHEN o.ref_a IS NULL OR o.ref_b IS NULL
+                THEN EXISTS (SELECT FROM document p WHERE p.kind = {number["payment"]}
+                    AND p.ref_b = d.ref_b AND p.ref_a = d.ref_a AND p.current AND p.status = 2)
+                ELSE EXISTS (SELECT FROM document p WHERE p.kind = {number["payment"]}
+                    AND p.key_b = o.ref_b AND p.key_a = o.ref_a AND p.current AND p.status = 2)
+                END"""
     return store.fetch(conn, sql, None, LIFE)
 
 

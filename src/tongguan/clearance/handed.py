@@ -22,12 +22,14 @@ from tongguan.codes import Finding
 @dataclass(frozen=True, slots=True)
 class Handed:
     """One message. name: what it is called; sender: the company of the key that brought it;
-    refused: why it is refused as a whole, or None."""
+    refused: why it is refused as a whole, or None; sealed: its bytes, packed (zstd) and sealed, if
+    they are."""
 
     name: str
     data: bytes
     sender: str
     refused: Sequence[Finding] | None = None
+    sealed: bytes | None = None
 
 
 def prepare_handed(
@@ -35,7 +37,8 @@ def prepare_handed(
 ) -> Batch:
     """``intake.prepare`` of messages that were handed in; those refused as a whole come last."""
     good = [(each.name, each.data) for each in handed if each.refused is None]
-    batch = prepare(good, desk, limits, signatures)
+    sealed = {each.name: each.sealed for each in handed if each.sealed is not None}
+    batch = prepare(good, desk, limits, signatures, sealed)
     turned = [turned_away(each, desk, limits) for each in handed if each.refused is not None]
     known = desk.known([message.digest for message in turned])
     new = {message.digest: message for message in turned if message.digest not in known}
@@ -48,7 +51,7 @@ def turned_away(each: Handed, desk: Desk, limits: messages.Limits) -> Incoming:
     parsed.refused, parsed.findings = True, list(each.refused or ())
     parsed.heads, parsed.lines, parsed.transfer = {}, {}, {}
     digest = hashlib.sha256(each.data).hexdigest()
-    read = received(each.name, each.data, digest, parsed, desk)
+    read = received(each.name, each.data, digest, parsed, desk, each.sealed)
     return replace(read, digest=f"{digest}:{each.sender}", sender=each.sender)
 
 

@@ -6,7 +6,7 @@ worth while. ``ahead`` has batches prepared while the one before is being record
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -191,9 +191,10 @@ def prepare(
     desk: Desk,
     limits: messages.Limits,
     signatures: Signatures = "checked",
+    sealed: Mapping[str, bytes] | None = None,
 ) -> Batch:
     """Parse, verify, check and seal one batch of messages; those met before are set aside by
-    digest.
+    digest. sealed: those that are sealed already, by name.
     """
     named = [(name, hashlib.sha256(data).hexdigest(), data) for name, data in files]
     seen = desk.known([digest for _, digest, _ in named])
@@ -205,14 +206,24 @@ def prepare(
             continue
         seen.add(digest)
         parsed = read_message(data, limits, signed_form=signatures != "ignored")
-        incoming.append(received(name, data, digest, parsed, desk))
+        incoming.append(received(name, data, digest, parsed, desk, (sealed or {}).get(name)))
     return _checked(incoming, repeated, desk)
 
 
-def received(name: str, data: bytes, digest: str, parsed: messages.Parsed, desk: Desk) -> Incoming:
-    """A message that was read, ready to be recorded; its signature is verified."""
+def received(
+    name: str,
+    data: bytes,
+    digest: str,
+    parsed: messages.Parsed,
+    desk: Desk,
+    sealed: bytes | None = None,
+) -> Incoming:
+    """A message that was read, ready to be recorded; its signature is verified.
+
+    sealed: its bytes, packed and sealed, where that has been done before.
+    """
     signature = _verified(parsed, desk)
-    sealed = desk.seal(pa.compress(data, codec="zstd", asbytes=True))
+    sealed = sealed or desk.seal(pa.compress(data, codec="zstd", asbytes=True))
     original = data if parsed.refused else None
     leaf = _leaf(data, digest, parsed, desk)
     return Incoming(name, digest, parsed, original, sealed, leaf, signature)

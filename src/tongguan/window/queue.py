@@ -1,22 +1,23 @@
 """What a worker takes from the queue: whole senders, in the order in which they handed in.
 
-A worker claims senders (an advisory lock that lasts as long as its transaction) and takes the
-oldest messages of each, as many as make a batch. So a batch mixes senders, and no two workers have
-messages of one sender at once. Even if a claim is lost (its connection broke) nothing goes wrong:
-whoever takes a sender takes its oldest waiting messages, and a message is recorded in the same
-transaction in which it stops waiting; of two workers with the same messages one fails.
+A worker claims senders (an advisory lock of its connection) and takes the oldest messages of each,
+as many as make a batch. So a batch mixes senders, and no two workers have messages of one sender at
+once; one worker may take more of a sender while it records what it took before. Even if a claim is
+lost (its connection broke) nothing goes wrong: whoever takes a sender takes its oldest waiting
+messages, and a message is recorded in the same transaction in which it stops waiting; of two
+workers with the same messages one fails.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 import psycopg
 
-MOST_MESSAGES, MOST_BYTES = 500, 8 << 20
+MOST_MESSAGES, MOST_BYTES = 500, 16 << 20
 """A batch: some thousand parcels. Greater ones save nothing more, and would wait for each other:
-the gateway takes in the next while one is recorded."""
+the next one is prepared while one is recorded."""
 SENDERS = 0x746F6773  # "togs": class of the locks of senders
 WORKERS = 0x746F6777  # "togw": class of the locks that living workers hold
 SUSPECT, HOPELESS = 3, 6
@@ -52,45 +53,66 @@ def workers(conn: psycopg.Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def take(conn: psycopg.Connection) -> list[Taken]:
+def take(conn: psycopg.Connection, in_hand: Collection[Taken] = ()) -> list[Taken]:
     """Claim senders and take a batch of their messages, oldest first; [] if there are none.
 
-    The claims last until the transaction that is open on ``conn`` ends. A worker leaves as many
-    senders as there are others to take them.
+    in_hand: what was taken before on ``conn`` and is not released yet. A worker leaves as many
+    senders as there are others to take them. The claims last until ``release``, or until ``conn``
+    closes.
     """
-    sql = """SELECT company, count(*) FROM submission WHERE state = 'waiting'
-        GROUP BY company ORDER BY min(n)"""
-    waiting = conn.execute(sql).fetchall()
+    ns = [each.n for each in in_hand]
+    sql = """SELECT company, count(*) FROM submission
+        WHERE state = 'waiting' AND n <> ALL(%s::bigint[]) GROUP BY company ORDER BY min(n)"""
+    waiting: dict[str, int] = dict(conn.execute(sql, (ns,)).fetchall())
     if not waiting:
         return []
-    share = ceil(len(waiting) / max(1, workers(conn)))
+    held = {each.company for each in in_hand}
+    share = ceil(len(held | waiting.keys()) / max(1, workers(conn)))
     claimed: list[str] = []
     count = 0
-    for company, messages in waiting:
-        if len(claimed) == share or count >= MOST_MESSAGES:
+    for company, messages in waiting.items():
+        if count >= MOST_MESSAGES:
             break
-        if _claim(conn, company):
+        if (company in held or len(held) < share) and _claim(conn, company):
+            held.add(company)
             claimed.append(company)
             count += messages
-    return _oldest(conn, claimed) if claimed else []
+    taken = _oldest(conn, claimed, ns) if claimed else []
+    _release(conn, set(claimed) - {each.company for each in taken})
+    return taken
 
 
 def _claim(conn: psycopg.Connection, company: str) -> bool:
-    sql = "SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))"
+    sql = "SELECT pg_try_advisory_lock(%s, hashtext(%s))"
     row = conn.execute(sql, (SENDERS, company)).fetchone()
     return bool(row and row[0])
 
 
-def _oldest(conn: psycopg.Connection, companies: Sequence[str]) -> list[Taken]:
+def release(conn: psycopg.Connection, taken: Iterable[Taken]) -> None:
+    """Let others have the senders of what was taken on ``conn``."""
+    _release(conn, {each.company for each in taken})
+
+
+def _release(conn: psycopg.Connection, companies: Collection[str]) -> None:
+    if companies:
+        sql = "SELECT pg_advisory_unlock(%s, hashtext(c)) FROM unnest(%s::text[]) AS c"
+        conn.execute(sql, (SENDERS, sorted(companies)))
+
+
+def _oldest(
+    conn: psycopg.Connection, companies: Sequence[str], in_hand: Sequence[int]
+) -> list[Taken]:
     sql = """SELECT n, id, company, digest, findings, trace, bytes, sealed,
             (SELECT count(*) FROM taking WHERE submissions @> ARRAY[b.n])
         FROM (
             SELECT s.*, sum(s.bytes) OVER (ORDER BY s.n) - s.bytes AS before
             FROM unnest(%(companies)s::text[]) AS c (company) CROSS JOIN LATERAL (
                 SELECT * FROM submission WHERE company = c.company AND state = 'waiting'
+                    AND n <> ALL(%(in_hand)s::bigint[])
                 ORDER BY n LIMIT %(most)s) AS s
         ) AS b WHERE before < %(bytes)s ORDER BY n LIMIT %(most)s"""
     asked = {"companies": list(companies), "most": MOST_MESSAGES, "bytes": MOST_BYTES}
+    asked["in_hand"] = list(in_hand)
     return [Taken(*row) for row in conn.execute(sql, asked, binary=True)]
 
 

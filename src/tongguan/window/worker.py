@@ -4,13 +4,18 @@ One batch is one transaction, in which its messages also stop waiting: what was 
 recorded exactly once, whatever dies when. A message that cannot be recorded does not hold up the
 others: the batch is tried again message by message, and the one that fails alone is refused with
 a CEB900 and kept for the operator. So is one with which workers have died again and again.
+
+While a large batch is recorded the next one is taken and prepared on a thread; batches are recorded
+one after the other, and if one is not, what was prepared behind it is dropped and taken again.
 """
 
 import os
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 
 import msgspec
 import psycopg
@@ -33,6 +38,21 @@ CATCH_UP_SECONDS = 1.0
 SETTLE_MS = 600_000
 """How far the clock goes on before what falls due is settled again."""
 NOTIFY_BYTES = 7000
+AHEAD_BYTES = 1 << 20
+"""A batch of so many bytes says that more wait: the next one is prepared while it is recorded. Of
+fewer the next one is taken later, when more have come."""
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """Messages that a worker has taken. note: that it did. batch: all of them, prepared in so many
+    milliseconds; None if each is to be tried alone."""
+
+    taken: Sequence[Taken]
+    under: clearance.Settings
+    note: int | None = None
+    batch: clearance.Batch | None = None
+    ms: float = 0.0
 
 
 class Worker:
@@ -50,6 +70,8 @@ class Worker:
         self._claims: psycopg.Connection | None = None
         self._reader: psycopg.Connection | None = None
         self._notes: list[int] = []
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+        self._ahead: Future[InHand | None] | None = None
         self._settled_ms: int | None = None
         self._caught_up = 0.0
         self._busy = False
@@ -60,7 +82,7 @@ class Worker:
         """Work until ``stop`` is set; what is in hand then is finished."""
         while not stop.is_set():
             try:
-                if not self.once():
+                if not self.once(ahead=True):
                     self._rest()
             except store.Unavailable as failed:
                 journal.warning("unavailable", why=str(failed))
@@ -72,7 +94,7 @@ class Worker:
                 journal.failure("failed", failed)
                 self._let_go()
                 stop.wait(TRIES_SECONDS)
-        self._let_go()
+        self.close()
 
     def _rest(self) -> None:
         """Wait until something is handed in, or a moment."""
@@ -84,73 +106,140 @@ class Worker:
     def _ready(self) -> tuple[psycopg.Connection, psycopg.Connection]:
         """The connection that holds the claims, and the one that asks and listens."""
         if self._claims is None or self._claims.closed:
-            self._claims = self._database.connect()
+            self._claims = self._database.connect(autocommit=True)
         if self._reader is None or self._reader.closed:
             self._reader = self._database.connect(autocommit=True)
             queue.enlist(self._reader, os.getpid())
             self._reader.execute(f"LISTEN {CHANNEL}")
-            self._forget()
+            self._forget(self._reader, *self._notes)
         return self._claims, self._reader
 
     def close(self) -> None:
         """Let go of the database."""
         self._let_go()
+        self._pool.shutdown()
 
     def _let_go(self) -> None:
+        self._drop_ahead()
         for connection in (self._claims, self._reader):
             if connection is not None:
                 with suppress(psycopg.Error, OSError):
                     connection.close()
         self._claims = self._reader = None
 
-    def _forget(self) -> None:
+    def _forget(self, conn: psycopg.Connection | None, *notes: int) -> None:
         """Take back notes of what is in hand no more; if not now, with the next connection."""
         with suppress(psycopg.Error):
-            if self._reader is not None:
-                queue.forget(self._reader, self._notes)
-                self._notes.clear()
+            if conn is not None and notes:
+                queue.forget(conn, notes)
+                for note in notes:
+                    self._notes.remove(note)
 
-    def once(self) -> int:
+    def once(self, *, ahead: bool = False) -> int:
         """Record a batch of what waits, and do what is due; how many messages it was.
 
-        Raises store.Unavailable, queue.Overtaken; what was committed stays.
+        ahead: the next batch may be prepared meanwhile. Raises store.Unavailable, queue.Overtaken;
+        what was committed stays.
         """
         with store.environment():
             claims, reader = self._ready()
-            try:
-                taken = queue.take(claims)
-                count = self._record_all(taken, self._under(reader)) if taken else 0
-            finally:
-                with suppress(psycopg.Error):
-                    claims.rollback()
+            hand = self._next(claims)
+            if hand is not None:
+                more = sum(each.size for each in hand.taken) >= AHEAD_BYTES
+                if ahead and more and hand.batch is not None:
+                    self._ahead = self._pool.submit(self._take, claims, hand.taken)
+                try:
+                    self._record_all(hand)
+                except BaseException:
+                    self._drop_ahead()
+                    raise
+                finally:
+                    with suppress(psycopg.Error):
+                        queue.release(claims, hand.taken)
             if time.monotonic() - self._caught_up > CATCH_UP_SECONDS:
-                self._chores(reader, self._under(reader), bool(taken))
-            self._busy = self._busy or bool(taken)
-        return count
+                self._chores(reader, self._under(reader), hand is not None)
+            self._busy = self._busy or hand is not None
+        return 0 if hand is None else len(hand.taken)
 
     def _under(self, reader: psycopg.Connection) -> clearance.Settings:
         return clearance.settings(self._database, clock.moment(reader), *rules.in_force(reader))
 
-    # --- recording ---
+    # --- taking ---
 
-    def _record_all(self, taken: list[Taken], under: clearance.Settings) -> int:
-        """Record messages together; if that fails, or some are suspect, one by one."""
-        if max(each.deaths for each in taken) < SUSPECT:
+    def _next(self, claims: psycopg.Connection) -> InHand | None:
+        """What was prepared ahead, else what waits now."""
+        ahead, self._ahead = self._ahead, None
+        return (ahead.result() if ahead is not None else None) or self._take(claims)
+
+    def _drop_ahead(self) -> None:
+        """Give back what was prepared ahead: what it follows was not recorded."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return
+        with suppress(store.Unavailable, psycopg.Error, OSError):
+            hand = ahead.result()
+            if hand is not None and self._claims is not None:
+                if hand.note is not None:
+                    self._forget(self._claims, hand.note)
+                queue.release(self._claims, hand.taken)
+
+    def _take(self, claims: psycopg.Connection, in_hand: Sequence[Taken] = ()) -> InHand | None:
+        """Take a batch and prepare it; if that fails, or some are suspect, each is tried alone."""
+        with store.environment():
+            taken = queue.take(claims, in_hand)
+            if not taken:
+                return None
+            under = self._under(claims)
+            if max(each.deaths for each in taken) >= SUSPECT:
+                return InHand(taken, under)
             try:
-                self._record(taken, under)
-                return len(taken)
-            except (store.Unavailable, queue.Overtaken):
+                return self._prepared(claims, taken, under)
+            except (store.Unavailable, psycopg.OperationalError):
                 raise
             except Exception as failed:
                 journal.failure("batch failed", failed, messages=len(taken))
-        for each in taken:
-            self._alone(each, under)
-        return len(taken)
+                return InHand(taken, under)
+
+    def _prepared(
+        self,
+        conn: psycopg.Connection,
+        taken: Sequence[Taken],
+        under: clearance.Settings,
+        why: str | None = None,
+    ) -> InHand:
+        """Prepare messages; why: they are set aside."""
+        began = time.perf_counter()
+        note = queue.note(conn, os.getpid(), taken)
+        self._notes.append(note)
+        try:
+            handed = [self._handed(each, why) for each in taken]
+            desk = clearance.desk(conn, self._vault, under)
+            batch = clearance.prepare_handed(handed, desk, self._limits, under.signatures)
+        except Exception:
+            self._forget(conn, note)
+            raise
+        return InHand(taken, under, note, batch, (time.perf_counter() - began) * 1000)
+
+    # --- recording ---
+
+    def _record_all(self, hand: InHand) -> None:
+        """Record messages together; if that fails, one by one."""
+        if hand.batch is not None:
+            try:
+                return self._record(hand)
+            except (store.Unavailable, queue.Overtaken):
+                raise
+            except Exception as failed:
+                journal.failure("batch failed", failed, messages=len(hand.taken))
+        for each in hand.taken:
+            self._alone(each, hand.under)
+        return None
 
     def _alone(self, each: Taken, under: clearance.Settings) -> None:
+        reader = self._ready()[1]
         if each.deaths < HOPELESS:
             try:
-                return self._record([each], under)
+                return self._record(self._prepared(reader, [each], under))
             except (store.Unavailable, queue.Overtaken):
                 raise
             except Exception as failed:
@@ -159,22 +248,17 @@ class Worker:
         else:
             journal.error("message set aside", message=each.id, deaths=each.deaths)
             why = f"{each.deaths} workers ended with it"
-        return self._record([each], under, why)
+        return self._record(self._prepared(reader, [each], under, why), why)
 
-    def _record(
-        self, taken: Sequence[Taken], under: clearance.Settings, why: str | None = None
-    ) -> None:
-        """Prepare and record messages in one transaction; why: they are set aside."""
+    def _record(self, hand: InHand, why: str | None = None) -> None:
+        """Record prepared messages in one transaction; why: they are set aside."""
         began = time.perf_counter()
-        _, reader = self._ready()
-        note = queue.note(reader, os.getpid(), taken)
-        self._notes.append(note)
+        taken, under, note, batch = hand.taken, hand.under, hand.note, hand.batch
+        assert note is not None
+        assert batch is not None
         try:
             parents = dict.fromkeys(each.trace for each in taken if each.trace)
             with tracing.linked("record", parents, messages=len(taken)):
-                handed = [self._handed(each, why) for each in taken]
-                desk = clearance.desk(reader, self._vault, under)
-                batch = clearance.prepare_handed(handed, desk, self._limits, under.signatures)
 
                 def work(conn: psycopg.Connection) -> clearance.Recorded:
                     done = clearance.record(conn, batch, under, self._vault.seal)
@@ -183,9 +267,9 @@ class Worker:
 
                 done = store.transact(self._database, work, attempts=clearance.ATTEMPTS)
         except Exception:
-            self._forget()
+            self._forget(self._reader, note)
             raise
-        self._notes.clear()
+        self._notes.remove(note)
         self._tell(done.companies, under)
         journal.info(
             "recorded",
@@ -193,12 +277,13 @@ class Worker:
             messages=len(taken),
             documents=done.documents,
             receipts=len(done.receipts),
-            ms=round((time.perf_counter() - began) * 1000, 1),
+            ms=round(hand.ms + (time.perf_counter() - began) * 1000, 1),
         )
 
     def _handed(self, each: Taken, why: str | None) -> clearance.Handed:
         data = pa.decompress(self._vault.unseal(each.sealed), each.size, codec="zstd", asbytes=True)
-        return clearance.Handed(each.id, data, each.company, self._findings(each, why))
+        refused = self._findings(each, why)
+        return clearance.Handed(each.id, data, each.company, refused, each.sealed)
 
     def _findings(self, each: Taken, why: str | None) -> list[codes.Finding] | None:
         """Why a message is refused as a whole, if it is."""
