@@ -1,5 +1,6 @@
 """Certificates and keys: made, kept, read again; openssl reads them too; what is refused."""
 
+import pickle
 import shutil
 import stat
 import subprocess
@@ -51,6 +52,12 @@ def test_what_is_kept_is_what_is_read(signer: messages.Signer, tmp_path: Path) -
     der = tmp_path / "certificate.der"
     der.write_bytes(signer.certificate.der)
     assert messages.read_certificate_file(der) == signer.certificate
+
+
+def test_a_certificate_goes_to_another_process(signer: messages.Signer) -> None:
+    there = pickle.loads(pickle.dumps(signer.certificate))
+    assert there == signer.certificate
+    assert there.verifies(signer.sign(b"said", "sha256"), b"said", "sha256")
 
 
 def test_openssl_reads_them(signer: messages.Signer, tmp_path: Path) -> None:

@@ -9,19 +9,19 @@ import pytest
 from dossiers import AGENT, CARRIER, PAYMENT, PLATFORM, message, order, parcel
 from zones import Zone
 
-from tongguan import clearance, messages
+from tongguan import clearance, messages, store
 from tongguan.sharing import subscriptions
 from tongguan.sharing.heads import Signer
-from tongguan.window import queue
+from tongguan.window import queue, worker
 from tongguan.window.worker import Worker
 
 
 @pytest.fixture
 def other(zone: Zone) -> Iterator[Worker]:
     """A second worker on the same window."""
-    worker = Worker(zone.database, zone.vault, Signer(bytes(range(32))), messages.Limits())
-    yield worker
-    worker.close()
+    made = Worker(zone.database, zone.vault, Signer(bytes(range(32))), messages.Limits())
+    yield made
+    made.close()
 
 
 def test_a_batch_mixes_senders_and_takes_all_that_waits(zone: Zone) -> None:
@@ -47,9 +47,101 @@ def test_two_workers_never_have_one_sender_at_once(zone: Zone, other: Worker) ->
             assert [each.n for each in taken] == sorted(each.n for each in taken)
 
 
+def test_a_worker_takes_more_of_a_sender_only_behind_what_it_has_in_hand(
+    zone: Zone, other: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "MOST_MESSAGES", 2)
+    for firm in (PLATFORM, PAYMENT, CARRIER, AGENT):
+        for number in (1, 2, 3):
+            zone.post(zone.key(firm[0]), f"<no{number}/>".encode())
+    _register(zone.worker, other)
+    with zone.database.connect(True) as first, zone.database.connect(True) as second:
+        before = queue.take(first)
+        behind = queue.take(first, before)
+        theirs = queue.take(second)
+        assert [len(before), len(behind), len(theirs)] == [2, 2, 2]
+        assert not {each.n for each in before} & {each.n for each in behind}
+        mine = {each.company for each in (*before, *behind)}
+        # Half of the senders, for there are two workers.
+        assert len(mine) <= 2
+        assert not mine & {each.company for each in theirs}
+        queue.release(first, before)
+        shared = {each.company for each in before} & {each.company for each in behind}
+        assert not shared & {each.company for each in queue.take(second, theirs)}
+        queue.release(first, behind)
+        queue.release(second, theirs)
+
+
+@pytest.fixture
+def hurried(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """A worker to which two messages are a large batch."""
+    monkeypatch.setattr(queue, "MOST_MESSAGES", 2)
+    monkeypatch.setattr(worker, "AHEAD_BYTES", 1)
+    monkeypatch.setattr(worker, "BESIDE_BYTES", 1)
+    return zone.worker
+
+
+def test_large_batches_are_prepared_by_a_second_process_while_one_is_recorded(
+    zone: Zone, hurried: Worker
+) -> None:
+    zone.lay_down(registry="open")
+    for number in (1, 2):
+        for paper in parcel(number):
+            zone.post(zone.key(paper.sender[0]), message(paper))
+    assert hurried.once(ahead=True) == 2
+    process = hurried._beside._process
+    assert process is not None
+    while hurried.once(ahead=True):
+        pass
+    assert zone.rows("SELECT DISTINCT status FROM document WHERE kind = 621") == [(800,)]
+    assert zone.rows("SELECT count(*), count(DISTINCT batch_id) FROM message") == [(8, 4)]
+    assert zone.rows("SELECT count(*) FROM taking") == [(0,)]
+    hurried.close()
+    assert process.returncode is not None
+
+
+def test_a_worker_whose_second_process_is_killed_prepares_itself(
+    zone: Zone, hurried: Worker
+) -> None:
+    key = zone.key(PLATFORM[0])
+    for number in (1, 2, 3, 4, 5, 6):
+        zone.post(key, message(order(number)))
+    assert hurried.once(ahead=True) == 2
+    assert hurried._ahead is not None
+    hurried._ahead.result()
+    process = hurried._beside._process
+    assert process is not None
+    process.kill()
+    process.wait()
+    while hurried.once(ahead=True):
+        pass
+    told = [each["key"]["orderNo"] for each in zone.receipts(key)]
+    assert told == [f"O000000{number}" for number in (1, 2, 3, 4, 5, 6)]
+
+
+def test_what_was_prepared_behind_a_batch_that_failed_is_taken_again(
+    zone: Zone, hurried: Worker
+) -> None:
+    """Else a sender's later messages would be recorded before its earlier ones."""
+    key = zone.key(PLATFORM[0])
+    for number in (1, 2, 3, 4):
+        zone.post(key, message(order(number)))
+
+    def away(*anything: Any) -> Any:
+        raise store.Unavailable("the database is away")
+
+    with patch.object(clearance, "record", away), pytest.raises(store.Unavailable):
+        hurried.once(ahead=True)
+    assert zone.rows("SELECT count(*) FROM taking") == [(0,)]
+    while hurried.once():
+        pass
+    told = [each["key"]["orderNo"] for each in zone.receipts(key)]
+    assert told == [f"O000000{number}" for number in (1, 2, 3, 4)]
+
+
 def _register(*workers: Worker) -> None:
-    for worker in workers:
-        worker._ready()
+    for one in workers:
+        one._ready()
 
 
 def test_what_another_worker_has_recorded_is_not_recorded_again(zone: Zone, other: Worker) -> None:

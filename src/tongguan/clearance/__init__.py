@@ -13,6 +13,7 @@ from tongguan.clearance.after import (
     settle,
     statement,
 )
+from tongguan.clearance.beside import Beside, Lost, unpacked
 from tongguan.clearance.declared import DeclaredPayment, declared_payments
 from tongguan.clearance.examine import Examined, examine
 from tongguan.clearance.explain import Compared, Differs, Explanation, UnknownKey, explain
@@ -46,6 +47,7 @@ __all__ = [
     "ZONE",
     "Arrivals",
     "Batch",
+    "Beside",
     "Compared",
     "DeclaredPayment",
     "Differs",
@@ -53,6 +55,7 @@ __all__ = [
     "Explanation",
     "Finished",
     "Handed",
+    "Lost",
     "Progress",
     "Recorded",
     "Registry",
@@ -96,5 +99,6 @@ __all__ = [
     "sign_head",
     "sources",
     "statement",
+    "unpacked",
     "verify",
 ]

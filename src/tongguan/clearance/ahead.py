@@ -107,14 +107,14 @@ class Preparer:
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
-        with suppress(_Gone):  # ``next`` tells of it
-            _send(self._socket, (order, cuts))
+        with suppress(Gone):  # ``next`` tells of it
+            send(self._socket, (order, cuts))
 
     def next(self) -> Batch:
         """The next batch. Raises what preparing it raised, and store.Unavailable."""
         try:
-            kind, what = _receive(self._socket)
-        except _Gone:
+            kind, what = receive(self._socket)
+        except Gone:
             status = self._process.wait()
             raise store.Unavailable(
                 f"the process that reads the messages ended too early (status {status}): was it "
@@ -155,20 +155,20 @@ def serve(descriptor: int, desk: Callable[[psycopg.Connection, Order], Desk]) ->
     # What is imported stays, and a batch is a million objects without a cycle.
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
-    with suppress(_Gone), socket.socket(fileno=descriptor) as channel:
-        order, cuts = _receive(channel)
+    with suppress(Gone), socket.socket(fileno=descriptor) as channel:
+        order, cuts = receive(channel)
         try:
             with store.Database(order.url).connect(autocommit=True) as conn:
                 at_desk = desk(conn, order)
                 for cut in cuts:
-                    _send(channel, ("batch", order.prepare(cut, at_desk)))
-        except _Gone:
+                    send(channel, ("batch", order.prepare(cut, at_desk)))
+        except Gone:
             raise
         except Exception as error:
-            _send(channel, ("error", _portable(error)))
+            send(channel, ("error", portable(error)))
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """The error as it can be raised in another process, with where it came from."""
     error.add_note("".join(traceback.format_tb(error.__traceback__)))
     try:
@@ -184,7 +184,7 @@ _COUNT = struct.Struct("<I")
 _SIZE = struct.Struct("<Q")
 
 
-class _Gone(Exception):  # noqa: N818 - it never leaves this file
+class Gone(Exception):  # noqa: N818 - it never leaves this file
     """Nobody is at the other end."""
 
 
@@ -205,7 +205,7 @@ def _frame(data: Any) -> pl.DataFrame:
     return frame
 
 
-def _send(channel: socket.socket, thing: Any) -> None:
+def send(channel: socket.socket, thing: Any) -> None:
     beside: list[pickle.PickleBuffer] = []
     main = io.BytesIO()
     _Pickler(main, protocol=5, buffer_callback=beside.append).dump(thing)
@@ -216,10 +216,10 @@ def _send(channel: socket.socket, thing: Any) -> None:
             channel.sendall(_SIZE.pack(part.nbytes))
             channel.sendall(part)
     except ConnectionError:
-        raise _Gone from None
+        raise Gone from None
 
 
-def _receive(channel: socket.socket) -> Any:
+def receive(channel: socket.socket) -> Any:
     [count] = _COUNT.unpack(_read(channel, _COUNT.size))
     sizes = (_SIZE.unpack(_read(channel, _SIZE.size))[0] for _ in range(count))
     main, *beside = [_read(channel, size) for size in sizes]
@@ -235,6 +235,6 @@ def _read(channel: socket.socket, size: int) -> bytearray:
         except ConnectionError:
             count = 0
         if not count:
-            raise _Gone
+            raise Gone
         left = left[count:]
     return data

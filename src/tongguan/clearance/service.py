@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import polars as pl
 import psycopg
 
 from tongguan import finance, messages, store
-from tongguan.clearance import ahead, lawbook, models, receipts, writing
+from tongguan.clearance import ahead, beside, lawbook, models, receipts, writing
 from tongguan.clearance.intake import Desk, Source
 from tongguan.clearance.record import record, sweep
 from tongguan.clearance.settings import Arrivals, Registry, Settings, Signatures
@@ -76,7 +76,11 @@ def desk(conn: psycopg.Connection, vault: store.Vault, under: Settings) -> Desk:
 
     Numbers it draws are drawn for good, also if the batch is never recorded.
     """
-    day = under.day.strftime("%Y%m%d")
+    return _desk(conn, vault, under.day)
+
+
+def _desk(conn: psycopg.Connection, vault: store.Vault, on: date) -> Desk:
+    day = on.strftime("%Y%m%d")
 
     def known(digests: list[str]) -> set[str]:
         sql = "SELECT digest FROM message WHERE digest = ANY(%s)"
@@ -169,6 +173,11 @@ def prepare_elsewhere(descriptor: int) -> None:
         return desk(conn, order.vault, under)
 
     ahead.serve(descriptor, at_desk)
+
+
+def prepare_beside(descriptor: int) -> None:
+    """What the second process of a worker does; see ``beside.serve``."""
+    beside.serve(descriptor, _desk)
 
 
 def _check_key(conn: psycopg.Connection, vault: store.Vault) -> None:

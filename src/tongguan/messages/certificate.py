@@ -156,6 +156,10 @@ class Certificate:
     valid_to: datetime
     _key: Any = field(repr=False, compare=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Goes to another process as its DER; the key is read from it there."""
+        return read_certificate, (self.der,)
+
     def verifies(
         self,
         signature: bytes,
@@ -209,6 +213,12 @@ def _sm2_der(signature: bytes) -> bytes | None:
     return signature if small and encode_dss_signature(r, s) == signature else None
 
 
+_UNREADABLE = (
+    *(ValueError, TypeError, UnsupportedAlgorithm),
+    *(x509.InvalidVersion, gmssl_pyx.InvalidValueError),
+)
+
+
 @lru_cache(maxsize=1024)
 def read_certificate(der: bytes) -> Certificate:
     """A certificate from DER. Raises NotUsable: no X.509 v3, or neither RSA nor SM2."""
@@ -225,7 +235,7 @@ def read_certificate(der: bytes) -> Certificate:
             valid_to=read.not_valid_after_utc,
             _key=key,
         )
-    except (ValueError, TypeError, UnsupportedAlgorithm, gmssl_pyx.InvalidValueError) as problem:
+    except _UNREADABLE as problem:
         raise NotUsable(f"no certificate that can be used: {problem}") from None
 
 

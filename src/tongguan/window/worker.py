@@ -5,8 +5,9 @@ recorded exactly once, whatever dies when. A message that cannot be recorded doe
 others: the batch is tried again message by message, and the one that fails alone is refused with
 a CEB900 and kept for the operator. So is one with which workers have died again and again.
 
-While a large batch is recorded the next one is taken and prepared on a thread; batches are recorded
-one after the other, and if one is not, what was prepared behind it is dropped and taken again.
+While a large batch is recorded the next one is taken and prepared, on a thread or, if it is large
+too, by a second process. Batches are recorded one after the other; if one is not, what was prepared
+behind it is dropped and taken again.
 """
 
 import os
@@ -15,11 +16,10 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import psycopg
-import pyarrow as pa
 
 from tongguan import clearance, codes, messages, store
 from tongguan.sharing import evidence
@@ -41,6 +41,10 @@ NOTIFY_BYTES = 7000
 AHEAD_BYTES = 1 << 20
 """A batch of so many bytes says that more wait: the next one is prepared while it is recorded. Of
 fewer the next one is taken later, when more have come."""
+BESIDE_BYTES = 4 << 20
+"""A batch of so many bytes, of which another one is recorded, is prepared by a second process."""
+BESIDE_SECONDS = 60.0
+"""How long the second process stays while there is nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class Worker:
         self._notes: list[int] = []
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._ahead: Future[InHand | None] | None = None
+        self._beside = clearance.Beside(database, vault, limits)
+        self._worked = 0.0
         self._settled_ms: int | None = None
         self._caught_up = 0.0
         self._busy = False
@@ -98,6 +104,8 @@ class Worker:
 
     def _rest(self) -> None:
         """Wait until something is handed in, or a moment."""
+        if time.monotonic() - self._worked > BESIDE_SECONDS:
+            self._beside.close()
         with store.environment():
             reader = self._ready()[1]
             for _ in reader.notifies(timeout=IDLE_SECONDS, stop_after=1):
@@ -118,6 +126,7 @@ class Worker:
         """Let go of the database."""
         self._let_go()
         self._pool.shutdown()
+        self._beside.close()
 
     def _let_go(self) -> None:
         self._drop_ahead()
@@ -145,6 +154,7 @@ class Worker:
             claims, reader = self._ready()
             hand = self._next(claims)
             if hand is not None:
+                self._worked = time.monotonic()
                 more = sum(each.size for each in hand.taken) >= AHEAD_BYTES
                 if ahead and more and hand.batch is not None:
                     self._ahead = self._pool.submit(self._take, claims, hand.taken)
@@ -193,7 +203,8 @@ class Worker:
             if max(each.deaths for each in taken) >= SUSPECT:
                 return InHand(taken, under)
             try:
-                return self._prepared(claims, taken, under)
+                large = sum(each.size for each in taken) >= BESIDE_BYTES
+                return self._prepared(claims, taken, under, beside=bool(in_hand) and large)
             except (store.Unavailable, psycopg.OperationalError):
                 raise
             except Exception as failed:
@@ -206,19 +217,45 @@ class Worker:
         taken: Sequence[Taken],
         under: clearance.Settings,
         why: str | None = None,
+        *,
+        beside: bool = False,
     ) -> InHand:
-        """Prepare messages; why: they are set aside."""
+        """Prepare messages; why: they are set aside; beside: by the second process."""
         began = time.perf_counter()
         note = queue.note(conn, os.getpid(), taken)
         self._notes.append(note)
         try:
-            handed = [self._handed(each, why) for each in taken]
-            desk = clearance.desk(conn, self._vault, under)
-            batch = clearance.prepare_handed(handed, desk, self._limits, under.signatures)
+            batch = self._prepare(conn, taken, under, why, beside=beside)
         except Exception:
             self._forget(conn, note)
             raise
         return InHand(taken, under, note, batch, (time.perf_counter() - began) * 1000)
+
+    def _prepare(
+        self,
+        conn: psycopg.Connection,
+        taken: Sequence[Taken],
+        under: clearance.Settings,
+        why: str | None,
+        *,
+        beside: bool,
+    ) -> clearance.Batch:
+        handed = [
+            clearance.Handed(each.id, b"", each.company, _findings(each, why), each.sealed)
+            for each in taken
+        ]
+        sizes = [each.size for each in taken]
+        if beside:
+            try:
+                return self._beside.prepare(handed, sizes, under)
+            except clearance.Lost as lost:
+                journal.warning("prepares itself", why=str(lost))
+        opened = [
+            replace(each, data=clearance.unpacked(of.sealed, of.size, self._vault))
+            for each, of in zip(handed, taken, strict=True)
+        ]
+        desk = clearance.desk(conn, self._vault, under)
+        return clearance.prepare_handed(opened, desk, self._limits, under.signatures)
 
     # --- recording ---
 
@@ -280,27 +317,6 @@ class Worker:
             ms=round(hand.ms + (time.perf_counter() - began) * 1000, 1),
         )
 
-    def _handed(self, each: Taken, why: str | None) -> clearance.Handed:
-        data = pa.decompress(self._vault.unseal(each.sealed), each.size, codec="zstd", asbytes=True)
-        refused = self._findings(each, why)
-        return clearance.Handed(each.id, data, each.company, refused, each.sealed)
-
-    def _findings(self, each: Taken, why: str | None) -> list[codes.Finding] | None:
-        """Why a message is refused as a whole, if it is."""
-        if why is not None:
-            return [
-                codes.Finding(
-                    rule="message.format",
-                    severity="error",
-                    document="message",
-                    expected="a message that this window can record",
-                    actual="an error of the window: its operator has the message and looks at it",
-                )
-            ]
-        if each.findings is None:
-            return None
-        return msgspec.convert(each.findings, list[codes.Finding])
-
     def _tell(self, companies: Iterable[str | None], under: clearance.Settings) -> None:
         """Give receipts their positions, then wake those who wait for them."""
         evidence.sequence(self._database, self._signer, under.at_ms)
@@ -330,3 +346,20 @@ class Worker:
             if settled.receipts:
                 reader.execute("SELECT pg_notify(%s, '[]')", (stream.CHANNEL,))
                 journal.info("settled", receipts=settled.receipts)
+
+
+def _findings(each: Taken, why: str | None) -> list[codes.Finding] | None:
+    """Why a message is refused as a whole, if it is."""
+    if why is not None:
+        return [
+            codes.Finding(
+                rule="message.format",
+                severity="error",
+                document="message",
+                expected="a message that this window can record",
+                actual="an error of the window: its operator has the message and looks at it",
+            )
+        ]
+    if each.findings is None:
+        return None
+    return msgspec.convert(each.findings, list[codes.Finding])
