@@ -53,7 +53,8 @@ def main() -> None:
 
 def _wrap(reach: Callable[[str], None]) -> None:
     """Points: copy, before-commit, after-commit, half-receipt, written-receipt, kept-receipt."""
-    store.copy = _before(store.copy, lambda: reach("copy"))
+    # What is written behind the caller goes through the second name.
+    store.copy = store.columns.copy = _before(store.copy, lambda: reach("copy"))
     commit = psycopg.Connection.commit
 
     @functools.wraps(commit)

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import psycopg
 
-from tongguan import finance, policy
+from tongguan import finance, policy, store
 from tongguan.finance import bills, guarantees, ledger
 
 POLICY = policy.load()
@@ -68,6 +68,7 @@ def release(
         released_at=pl.lit(ms(at)),
     )
     made = finance.make_bills(conn, released, lines, under or law(at[:10]), 1)
+    store.settle(conn)
     held = made.heads.filter("secured").select(
         "document_id", "bill_id", code="guarantor", amount_fen="total_fen", at="released_at"
     )

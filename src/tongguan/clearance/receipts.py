@@ -267,7 +267,7 @@ def write(
         # Their leaves are computed while the server takes the receipts in.
         with ThreadPoolExecutor(1, thread_name_prefix="leaves") as beside:
             logged = beside.submit(_leaves, everything)
-            store.copy(conn, "receipt", store.encode_binary(_STORED, rows))
+            store.copy_behind(conn, "receipt", store.encode_binary(_STORED, rows))
             ids, whose = [r.id for r in everything], [r.company for r in everything]
             evidence.append(conn, batch_id, evidence.RECEIPT, ids, logged.result(), whose)
     return everything

@@ -109,6 +109,7 @@ def sweep(conn: psycopg.Connection, settings: Settings, *, owed: bool = False) -
         told = arrivals.kept(conn, reuse_ms(settings))
         arrivals.apply(conn, ready, lists, told, settings)
         scribe.write(ready)
+        store.settle(conn)
         late = expired(conn, settings)
         late.documents = none_new
         returns.overdue(conn, late, settings)
@@ -197,7 +198,7 @@ class _Scribe:
         self._made.append(self._pool.submit(receipts.make, told))
         self._events.append(events.select(doc="document_id", message_id="message_id"))
         writing.write_documents(conn, part.documents, events, invt, self.batch_id)
-        self._notices += taxing.follow(conn, part, self._settings, self.batch_id)
+        self._notices += taxing.follow(conn, part, receivers, bodies, self._settings, self.batch_id)
 
     def tell(self, form: pl.DataFrame, refused: list[receipts.Refused]) -> list[receipts.Receipt]:
         """Write all findings and receipts."""

@@ -19,7 +19,7 @@ from tongguan.clearance.accept import KEY, KEYLESS, NEW, Accepted, accept
 from tongguan.clearance.decide import Decisions, Standing, buyer_key, decide
 from tongguan.clearance.intake import Body
 from tongguan.clearance.kinds import KINDS
-from tongguan.clearance.round import Round
+from tongguan.clearance.round import DECIDED, Round
 from tongguan.clearance.rules import Dossiers
 from tongguan.clearance.settings import Settings
 from tongguan.clearance.steps import ACCEPTED, AWAITED, PASSED, RECEIVED, REFUSED, RELEASED
@@ -58,6 +58,7 @@ def rounds(
     again = (following & ~pl.struct(KEY).is_first_distinct()).cum_sum()
     grouped = declared.with_columns(apart=apart, again=again)
     for part in grouped.partition_by("apart", "again", maintain_order=True):
+        store.settle(conn)
         yield from _rounds(conn, part.drop("apart", "again"), settings)
 
 
@@ -71,6 +72,7 @@ def _rounds(
         return
     for start, end in pairwise([-1, *cuts, int(declared["case"].max()) + 1]):  # type: ignore[arg-type]
         part = declared.filter(pl.col("case").is_between(start, end, closed="left"))
+        store.settle(conn)
         yield part, _met(conn, part, settings)
 
 
@@ -320,6 +322,8 @@ def decide_lists(
         .with_columns(turn=pl.col("day").rle_id().over("buyer"))
     )
     for turn, day in accepted.select("turn", "day").unique().sort("turn", "day").iter_rows():
+        if turn:
+            store.settle(conn)  # the buyers' years have moved on
         chosen = complete.only(accepted.filter(turn=turn, day=day))
         law = settings.policy.on(day)
         standing = _standing(conn, chosen.dossiers, law, settings)
@@ -327,9 +331,26 @@ def decide_lists(
         writing.write_decisions(
             conn, chosen.members, decisions, standing, law, settings.at_ms, batch_id
         )
+        _keep_decided(part, chosen, decisions, law)
         direct = chosen.dossiers.heads.filter(pl.col("inventory.tradeMode") == DIRECT)
         awaited = direct.select("case").filter(settings.arrivals == "required")
         _follow(conn, part, chosen.members, decisions, awaited, bodies, settings)
+
+
+def _keep_decided(
+    part: Round, chosen: dossier.Complete, decisions: Decisions, law: policy.Law
+) -> None:
+    """What the round decided, for bills and guarantees, which then need not read it."""
+    inventories = chosen.members.filter(pl.col("kind") == INVENTORY)
+    heads = decisions.heads.with_columns(pl.col("case").cast(pl.Int64), day=pl.lit(law.day))
+    heads = heads.join(inventories.select("case", "message_id", document_id="id"), on="case")
+    lines = decisions.lines.with_columns(pl.col("case", "gnum").cast(pl.Int64))
+    goods = chosen.dossiers.inventory_lines.select(pl.col("case", "gnum").cast(pl.Int64), "gcode")
+    lines = lines.drop("gcode", strict=False).join(goods, on=["case", "gnum"])
+    lines = lines.join(heads.select("case", "document_id"), on="case")
+    lines = lines.rename({"basis_fen": "tax_price_fen"})
+    part.decided.append(heads.select(pl.col(n).cast(t) for n, t in DECIDED.items()))
+    part.tax_lines.append(lines.select(pl.col(n).cast(t) for n, t in finance.bills.LINES.items()))
 
 
 def _follow(

@@ -4,49 +4,61 @@ The bridge to finance/: the job says what happened to lists, finance keeps guara
 Everything runs in the transaction of what happened.
 """
 
-from typing import Any
+from collections.abc import Mapping
 
 import polars as pl
 import psycopg
 
 from tongguan import finance, store
-from tongguan.clearance import steps
+from tongguan.clearance import dossier, steps
+from tongguan.clearance.intake import Body
 from tongguan.clearance.kinds import KINDS
-from tongguan.clearance.round import Round
+from tongguan.clearance.round import DECIDED, Round
 from tongguan.clearance.settings import Settings
 from tongguan.clearance.steps import AWAITED, RELEASED
 
-TAXES = ("duty_fen", "consumption_fen", "vat_fen", "total_fen")
 BILLED_FROM_REGIME = ("retail-import", "general-trade")
 """Regimes whose tax is collected by the seller's side; parcel tax is not billed."""
 
-_DECIDED: dict[str, Any] = {
-    "document_id": pl.Int64,
-    "message_id": pl.Int64,
-    "invt_no": pl.String,
-    "guarantor": pl.String,
-    "buyer": pl.String,
-    "hold_fen": pl.Int64,
-    "day": pl.Date,
-    **dict.fromkeys(TAXES, pl.Int64),
-    **dict.fromkeys(("ebpCode", "ebcCode", "logisticsCode", "agentCode", "customsCode"), pl.String),
-}
+_CODES = ("ebpCode", "ebcCode", "logisticsCode", "agentCode", "customsCode")
 
 
 def follow(
-    conn: psycopg.Connection, part: Round, settings: Settings, batch_id: int
+    conn: psycopg.Connection,
+    part: Round,
+    receivers: pl.DataFrame,
+    bodies: Mapping[str, Body],
+    settings: Settings,
+    batch_id: int,
 ) -> list[finance.notices.Notice]:
     """Do what a round's steps mean for tax; the CEB816 and CEB818 that tell it, in order.
 
-    The round's documents and events are written already.
+    receivers: message_id, receiver, company of the round's messages. The round's documents and
+    events are on their way into the database already.
     """
     told = [
-        *_bill(conn, part, settings, batch_id),
+        *_bill(conn, part, receivers, bodies, settings, batch_id),
         *_free(conn, part, settings, batch_id),
         *_take_back(conn, part, settings, batch_id),
     ]
     _watch(conn, part, settings, batch_id)
     return told
+
+
+def _decided(conn: psycopg.Connection, part: Round, ids: pl.Series) -> pl.DataFrame:
+    """DECIDED of lists, sorted by document_id: those of this round, and stored ones."""
+    mine = pl.concat([pl.DataFrame(schema=DECIDED), *part.decided])
+    here = mine.filter(pl.col("document_id").is_in(ids.implode()))
+    others = ids.filter(~ids.is_in(here["document_id"].implode()))
+    if others.len():
+        source, values = store.unnest("k", others.alias("document_id").to_frame())
+        sql = f"""SELECT t.* FROM {source} CROSS JOIN LATERAL (
+                SELECT t.document_id, d.message_id, t.guarantor, t.buyer, t.regime, t.day,
+                    t.hold_fen, t.duty_fen, t.consumption_fen, t.vat_fen, t.total_fen
+                FROM decision t JOIN document d ON d.id = t.document_id
+                WHERE t.document_id = k.document_id OFFSET 0) AS t"""
+        here = pl.concat([here, store.fetch(conn, sql, values, DECIDED)])
+    return here.sort("document_id")
 
 
 def _watch(conn: psycopg.Connection, part: Round, settings: Settings, batch_id: int) -> None:
@@ -57,43 +69,71 @@ def _watch(conn: psycopg.Connection, part: Round, settings: Settings, batch_id: 
     )
     moved = [events.filter(holding), *part.cancelled, *part.returned]
     document = pl.col("document_id").cast(pl.Int64)
-    ids = pl.concat([frame.select(document) for frame in moved]).unique()
-    if ids.is_empty():
-        return
-    source, values = store.unnest("k", ids)
-    sql = f"""SELECT DISTINCT t.guarantor FROM {source} CROSS JOIN LATERAL (
-            SELECT guarantor FROM decision
-            WHERE document_id = k.document_id AND hold_fen > 0 OFFSET 0) AS t"""
-    codes = store.fetch(conn, sql, values, {"guarantor": pl.String})["guarantor"]
-    finance.guarantees.watch(conn, codes, settings.law, settings.at_ms, batch_id)
+    ids = pl.concat([frame.select(document) for frame in moved])["document_id"].unique()
+    codes = _decided(conn, part, ids).filter(pl.col("hold_fen") > 0)["guarantor"]
+    if codes.len():
+        store.settle(conn)
+        finance.guarantees.watch(conn, codes, settings.law, settings.at_ms, batch_id)
 
 
 def _bill(
-    conn: psycopg.Connection, part: Round, settings: Settings, batch_id: int
+    conn: psycopg.Connection,
+    part: Round,
+    receivers: pl.DataFrame,
+    bodies: Mapping[str, Body],
+    settings: Settings,
+    batch_id: int,
 ) -> list[finance.notices.Notice]:
     """Bill the lists that were released, and post what their guarantees hold."""
     events = pl.concat([steps.none(), *part.events])
     is_release = (pl.col("kind") == KINDS["inventory"].number) & (pl.col("after") == RELEASED)
     released = events.filter(is_release).select("document_id", released_at="at")
-    if released.is_empty():
+    owing = _decided(conn, part, released["document_id"]).filter(
+        pl.col("regime").is_in(BILLED_FROM_REGIME) & (pl.col("total_fen") > 0)
+    )
+    if owing.is_empty():
         return []
-    decided = _decided(conn, released.select("document_id"))
-    decided = decided.join(released, on="document_id", maintain_order="left")
+    owing = _numbered(conn, part, owing, bodies)
+    owing = owing.join(released, on="document_id", maintain_order="left").join(
+        receivers, on="message_id", how="left", maintain_order="left"
+    )
     told: list[finance.notices.Notice] = []
-    for day in decided["day"].unique().sort():
-        mine = decided.filter(pl.col("day") == day).with_columns(
+    for day in owing["day"].unique().sort():
+        mine = owing.filter(pl.col("day") == day).with_columns(
             secured=pl.col("hold_fen") > 0, collector=collector()
         )
-        lines = _tax_lines(conn, mine.select("document_id"))
+        lines = _tax_lines(conn, part, mine["document_id"])
         bills = finance.make_bills(conn, mine, lines, settings.policy.on(day), batch_id)
         posted = bills.heads.filter("secured").select(
             "document_id", "bill_id", code="guarantor", amount_fen="total_fen", at="released_at"
         )
-        finance.ledger.within(conn, "post", posted, batch_id)
-        told += finance.xml816(
-            addressed(conn, bills.heads).with_columns(at="released_at"), bills.lines
-        )
+        _post(conn, posted, batch_id)
+        told += finance.xml816(bills.heads.with_columns(at="released_at"), bills.lines)
     return told
+
+
+def _post(conn: psycopg.Connection, posted: pl.DataFrame, batch_id: int) -> None:
+    if posted.height:
+        store.behind(conn, lambda conn: finance.ledger.within(conn, "post", posted, batch_id))
+
+
+def _numbered(
+    conn: psycopg.Connection, part: Round, lists: pl.DataFrame, bodies: Mapping[str, Body]
+) -> pl.DataFrame:
+    """Lists (document_id, …) with their invt_no and the codes of who takes part."""
+    ids = lists.select(id="document_id").with_row_index("case")
+    codes = dossier.body_heads(conn, "inventory", ids, _CODES, bodies).drop("case")
+    schema = {"id": pl.Int64, "invt_no": pl.String}
+    numbers = pl.concat([pl.DataFrame(schema=schema), *part.invt])
+    others = ids.join(numbers, on="id", how="anti").select("id")
+    if others.height:
+        source, values = store.unnest("k", others)
+        sql = f"SELECT id, invt_no FROM {source} JOIN document USING (id)"
+        numbers = pl.concat([numbers, store.fetch(conn, sql, values, schema)])
+    numbered = codes.join(numbers, on="id", maintain_order="left")
+    return lists.join(
+        numbered.rename({"id": "document_id"}), on="document_id", maintain_order="left"
+    )
 
 
 def collector() -> pl.Expr:
@@ -103,30 +143,21 @@ def collector() -> pl.Expr:
     return pl.when(may.list.contains(pl.col("guarantor"))).then("guarantor").otherwise("agentCode")
 
 
-def _decided(conn: psycopg.Connection, ids: pl.DataFrame) -> pl.DataFrame:
-    source, values = store.unnest("k", ids)
-    regimes = ", ".join(f"'{regime}'" for regime in BILLED_FROM_REGIME)
-    sql = f"""SELECT l.* FROM {source} CROSS JOIN LATERAL (
-            SELECT t.document_id, d.message_id, d.invt_no, t.guarantor, t.buyer, t.hold_fen,
-                t.day, t.duty_fen, t.consumption_fen, t.vat_fen, t.total_fen, h."ebpCode",
-                h."ebcCode", h."logisticsCode", h."agentCode", h."customsCode"
-            FROM decision t, document d, inventory_head h
-            WHERE t.document_id = k.document_id AND d.id = k.document_id
-                AND h.document_id = k.document_id
-                AND t.regime IN ({regimes}) AND t.total_fen > 0 OFFSET 0
-        ) AS l ORDER BY l.document_id"""
-    return store.fetch(conn, sql, values, _DECIDED)
-
-
-def _tax_lines(conn: psycopg.Connection, ids: pl.DataFrame) -> pl.DataFrame:
-    source, values = store.unnest("k", ids)
-    sql = f"""SELECT l.* FROM {source} CROSS JOIN LATERAL (
-            SELECT t.document_id, t.gnum::bigint AS gnum, l.gcode, t.basis_fen AS tax_price_fen,
-                t.duty_fen, t.consumption_fen, t.vat_fen
-            FROM tax_line t JOIN inventory_line l USING (gnum)
-            WHERE t.document_id = k.document_id AND l.document_id = k.document_id OFFSET 0
-        ) AS l ORDER BY l.document_id, l.gnum"""
-    return store.fetch(conn, sql, values, finance.bills.LINES)
+def _tax_lines(conn: psycopg.Connection, part: Round, ids: pl.Series) -> pl.DataFrame:
+    """finance.bills.LINES of lists: those of this round, and stored ones."""
+    mine = pl.concat([pl.DataFrame(schema=finance.bills.LINES), *part.tax_lines])
+    here = mine.filter(pl.col("document_id").is_in(ids.implode()))
+    others = ids.filter(~ids.is_in(here["document_id"].implode()))
+    if others.len():
+        source, values = store.unnest("k", others.alias("document_id").to_frame())
+        sql = f"""SELECT l.* FROM {source} CROSS JOIN LATERAL (
+                SELECT t.document_id, t.gnum::bigint AS gnum, l.gcode,
+                    t.basis_fen AS tax_price_fen, t.duty_fen, t.consumption_fen, t.vat_fen
+                FROM tax_line t JOIN inventory_line l USING (gnum)
+                WHERE t.document_id = k.document_id AND l.document_id = k.document_id OFFSET 0
+            ) AS l"""
+        here = pl.concat([here, store.fetch(conn, sql, values, finance.bills.LINES)])
+    return here.sort("document_id", "gnum")
 
 
 def addressed(conn: psycopg.Connection, bills: pl.DataFrame) -> pl.DataFrame:

@@ -1,7 +1,8 @@
 """Writing a batch down: columns to rows, by COPY where rows are new.
 
 Events are written before the documents they belong to: the database checks that each document is
-where its last event says.
+where its last event says. What nothing reads before the round is over is written behind
+(``store.behind``); who reads what another round wrote settles first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -88,7 +89,7 @@ def write_messages(
         for id_, message in zip(ids, incoming, strict=True)
         for parsed in (message.parsed,)
     )
-    store.copy(conn, "message", store.encode_binary(_MESSAGE, rows))
+    store.copy_behind(conn, "message", store.encode_binary(_MESSAGE, rows))
 
 
 _MESSAGE = {
@@ -110,9 +111,9 @@ def write_bodies(conn: psycopg.Connection, bodies: Mapping[str, Body], good: pl.
         if kept.is_empty():
             continue
         heads, lines = stored_rows(body, kept)
-        store.copy(conn, head_table(body.kind), heads)
+        store.copy_behind(conn, head_table(body.kind), heads)
         if lines is not None:
-            store.copy(conn, line_table(body.kind), lines)
+            store.copy_behind(conn, line_table(body.kind), lines)
 
 
 def write_superseded(conn: psycopg.Connection, ids: list[int]) -> None:
@@ -136,12 +137,12 @@ def write_documents(
     # In the order of their key: the server need not sort them to see that each continues its
     # history, and its index grows at the end.
     ordered = events.drop("message_id").sort("document_id", "seq")
-    store.copy(conn, "event", ordered.with_columns(batch_id=pl.lit(batch_id)))
+    store.copy_behind(conn, "event", ordered.with_columns(batch_id=pl.lit(batch_id)))
     last = steps.last(events).select("id", "seq", "status", "at")
     last = last.join(invt, on="id", how="left", maintain_order="left")
     if documents.height:
         new = documents.rename({"doc": "id"}).join(last, on="id", maintain_order="left")
-        store.copy(conn, "document", new.select(DOCUMENT_COLUMNS))
+        store.copy_behind(conn, "document", new.select(DOCUMENT_COLUMNS))
         last = last.join(new.select("id"), on="id", how="anti", maintain_order="left")
     if last.is_empty():
         return
@@ -151,7 +152,7 @@ def write_documents(
     sql = f"""UPDATE document d SET status = k.status, seq = k.seq, at = k.at,
             invt_no = coalesce(k.invt_no, d.invt_no)
         FROM {source} WHERE d.id = k.id AND d.seq = k.old AND d.current"""
-    expect(conn.execute(sql.encode(), values).rowcount, moved.height)
+    _expect_behind(conn, sql, values, moved.height)
 
 
 def write_decisions(
@@ -183,11 +184,11 @@ def write_decisions(
         *("guarantor", "hold_fen", "guarantee_free_fen", "guarantee_state"),
         *DECISION_AMOUNTS,
     )
-    store.copy(conn, "decision", frame)
+    store.copy_behind(conn, "decision", frame)
     lines = decisions.lines.with_columns(pl.col("case").cast(pl.Int64)).join(
         heads.select("case", "document_id"), on="case", maintain_order="left"
     )
-    store.copy(conn, "tax_line", lines.select("document_id", "gnum", *TAX_LINE_AMOUNTS))
+    store.copy_behind(conn, "tax_line", lines.select("document_id", "gnum", *TAX_LINE_AMOUNTS))
     held = heads.select("document_id", code="guarantor", amount_fen="hold_fen", at=pl.lit(at_ms))
     finance.ledger.within(conn, "hold", held, batch_id)
     _write_allowances(conn, decisions, law)
@@ -232,7 +233,7 @@ def _write_entries(
     """Debits and credits of buyers' years: buyer, year, document_id, fen, what, by_id."""
     if entries.height:
         stamped = entries.with_columns(at=pl.lit(at_ms), batch_id=pl.lit(batch_id), **more)
-        store.copy(conn, "allowance_entry", stamped)
+        store.copy_behind(conn, "allowance_entry", stamped)
 
 
 def restore_allowances(
@@ -274,7 +275,7 @@ def _write_allowances(conn: psycopg.Connection, decisions: Decisions, law: polic
         if rows.height:
             source, values = store.unnest("k", rows)
             sql = statement.format(source=source, year=year, limit=limit)
-            expect(conn.execute(sql.encode(), values).rowcount, rows.height)
+            _expect_behind(conn, sql, values, rows.height)
 
 
 _BEGIN_YEAR = """INSERT INTO allowance AS a (buyer, year, used_fen, limit_fen)
@@ -300,7 +301,7 @@ def write_findings(
 def _copy_findings(conn: psycopg.Connection, frame: pl.DataFrame) -> None:
     # A line may call itself any number: one that no integer holds is shown as a value only.
     number = pl.col("gnum").cast(pl.Int32, strict=False)
-    store.copy(conn, "finding", frame.with_columns(number).select(*FINDING_COLUMNS))
+    store.copy_behind(conn, "finding", frame.with_columns(number).select(*FINDING_COLUMNS))
 
 
 FINDING_COLUMNS = (
@@ -341,6 +342,11 @@ def write_message_findings(
         frame = f.with_codes(pl.DataFrame(rows, schema=schema))
         frame = frame.with_columns(document_id=pl.lit(None, dtype=pl.Int64))
         _copy_findings(conn, frame)
+
+
+def _expect_behind(conn: psycopg.Connection, sql: str, values: list[str], expected: int) -> None:
+    """Change so many rows, behind the caller."""
+    store.behind(conn, lambda conn: expect(conn.execute(sql.encode(), values).rowcount, expected))
 
 
 def expect(rows: int, expected: int) -> None:

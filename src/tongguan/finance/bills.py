@@ -98,9 +98,10 @@ def make_bills(
 
     released: RELEASED; further columns come back in ``heads`` (the CEB816 wants ebcCode,
     logisticsCode, agentCode, customsCode). lines: LINES, those of lists without bill are left.
-    The caller posts the secured ones. Tax falls due from day 31 to day 45 after release, or after
-    the last day of the cycle where the parameter sums more than a day. Raises
-    psycopg.errors.CheckViolation where a bill is not the sum of its lines.
+    The caller posts the secured ones, and settles (``store.settle``) before it reads the bills from
+    the database. Tax falls due from day 31 to day 45 after release, or after the last day of the
+    cycle where the parameter sums more than a day. Raises psycopg.errors.CheckViolation where a
+    bill is not the sum of its lines, there or when the connection is used next.
     """
     name, last = _cycle(law.value("settlement.cycle").text)
     first_day, last_day = (
@@ -130,9 +131,9 @@ def make_bills(
     )
     of_them = of_them.select("bill_id", "gnum", "gcode", *LINE_AMOUNTS)
     if owing.height:
-        store.copy(conn, "bill_line", of_them)
+        store.copy_behind(conn, "bill_line", of_them)
         rows = heads.rename({"bill_id": "id"}).with_columns(batch_id=pl.lit(batch_id))
-        store.copy(conn, "bill", rows.select("id", *_WRITTEN, *RELEASED, "batch_id"))
+        store.copy_behind(conn, "bill", rows.select("id", *_WRITTEN, *RELEASED, "batch_id"))
     return Bills(heads, of_them)
 
 

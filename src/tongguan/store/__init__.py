@@ -1,7 +1,8 @@
 """PostgreSQL: the embedded server or any other, columns in and out, transactions, personal data.
 
 ``open`` gives a Database; ``transact`` runs work in one transaction, again when two met; ``copy``
-and ``fetch`` move whole frames, ``stream`` moves long results in parts; ``migrate`` applies a
+and ``fetch`` move whole frames, ``stream`` moves long results in parts, ``behind`` and
+``copy_behind`` write while the caller goes on; ``migrate`` applies a
 room's numbered steps; ``Vault`` seals personal data. What fails for reasons of the environment
 raises Unavailable.
 """
@@ -9,6 +10,7 @@ raises Unavailable.
 from tongguan.store.columns import (
     Rows,
     copy,
+    copy_behind,
     encode,
     encode_binary,
     fetch,
@@ -17,6 +19,7 @@ from tongguan.store.columns import (
     stream,
     unnest,
 )
+from tongguan.store.connection import Connection, Work, behind, settle
 from tongguan.store.database import Database, exists, open, transact
 from tongguan.store.home import home_folder
 from tongguan.store.migrations import StepError, migrate
@@ -25,13 +28,17 @@ from tongguan.store.trouble import Unavailable, environment, unavailable
 from tongguan.store.vault import SealBroken, Vault
 
 __all__ = [
+    "Connection",
     "Database",
     "Rows",
     "SealBroken",
     "StepError",
     "Unavailable",
     "Vault",
+    "Work",
+    "behind",
     "copy",
+    "copy_behind",
     "encode",
     "encode_binary",
     "environment",
@@ -43,6 +50,7 @@ __all__ = [
     "numbers",
     "open",
     "secret_key",
+    "settle",
     "stream",
     "transact",
     "unavailable",

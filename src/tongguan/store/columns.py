@@ -18,6 +18,8 @@ import polars as pl
 import psycopg
 from psycopg import pq, sql
 
+from tongguan.store.connection import Connection, behind, turn
+
 #: Rows written at a time: bounds the memory of a copy, large enough to cost nothing.
 _ROWS = 65_536
 _ANALYSE_FROM = 512
@@ -80,10 +82,15 @@ def copy(connection: psycopg.Connection, table: str, frame: pl.DataFrame | Rows)
         sql.SQL(", ").join(sql.Identifier(name) for name in rows.columns),
         sql.SQL(rows.format),
     )
-    with connection.cursor() as cursor, cursor.copy(statement) as sink:
+    with turn(connection), connection.cursor() as cursor, cursor.copy(statement) as sink:
         for part in rows.parts:
             sink.write(part)
     return rows.height
+
+
+def copy_behind(connection: psycopg.Connection, table: str, frame: pl.DataFrame | Rows) -> None:
+    """``copy`` while the caller goes on; what it raises, the next use of the connection raises."""
+    behind(connection, lambda conn: copy(conn, table, frame))
 
 
 def _csv(part: pl.DataFrame, columns: Sequence[pl.Expr]) -> bytes:
@@ -331,7 +338,7 @@ def _frames(
     with psycopg.ClientCursor(connection) as cursor:
         # As one literal statement, because COPY takes no parameters.
         statement = cursor.mogrify(query, params) if params else query
-        described = _described(connection, statement)
+        described = _described(connection, statement, query, params)
         types = {**described, **{n: _instance(t) for n, t in (schema or {}).items()}}
         if unknown := types.keys() - described.keys():
             raise ValueError(f"no such column in the result: {', '.join(sorted(unknown))}")
@@ -356,6 +363,13 @@ def _copied(
     Taken from libpq itself: psycopg's copy costs 8 µs for each row, which is most of a fetch.
     """
     connection.execute("")  # begins a transaction, unless there is one or none is wanted
+    with turn(connection):
+        yield from _rows_of(connection, statement)
+
+
+def _rows_of(
+    connection: psycopg.Connection, statement: bytes
+) -> Generator[bytes | memoryview, None, None]:
     server = connection.pgconn
     answer = server.exec_(statement)
     if answer.status != pq.ExecStatus.COPY_OUT:
@@ -393,12 +407,37 @@ def _instance(dtype: Any) -> pl.DataType:
     return found
 
 
-def _described(connection: psycopg.Connection, statement: str) -> dict[str, pl.DataType]:
+def _described(
+    connection: psycopg.Connection,
+    statement: str,
+    query: str,
+    params: Sequence[Any] | Mapping[str, Any] | None,
+) -> dict[str, pl.DataType]:
+    """The columns that a statement will have; a connection asks once for each query.
+
+    As with a prepared statement, tables must keep their columns while the connection is open.
+    """
+    if not isinstance(connection, Connection):
+        return _ask(connection, statement)
+    values = params.values() if isinstance(params, Mapping) else params or ()
+    asked = (query, *map(type, values))
+    if asked not in connection.described:
+        if len(connection.described) >= _DESCRIBED_MOST:
+            connection.described.clear()  # some queries carry a number that is new each time
+        connection.described[asked] = _ask(connection, statement)
+    return connection.described[asked]
+
+
+_DESCRIBED_MOST = 500
+
+
+def _ask(connection: psycopg.Connection, statement: str) -> dict[str, pl.DataType]:
     """The columns that a statement will have, by asking the server without running it."""
     server = connection.pgconn
-    for answer in (server.prepare(b"", statement.encode()), server.describe_prepared(b"")):
-        if answer.status != pq.ExecStatus.COMMAND_OK:
-            raise _failure(server, answer)
+    with turn(connection):
+        for answer in (server.prepare(b"", statement.encode()), server.describe_prepared(b"")):
+            if answer.status != pq.ExecStatus.COMMAND_OK:
+                raise _failure(server, answer)
     names = [(answer.fname(i) or b"").decode() for i in range(answer.nfields)]
     if len(set(names)) < len(names):
         raise ValueError(f"two columns of the result have one name: {', '.join(names)}")

@@ -17,6 +17,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from tongguan.store import embedded
+from tongguan.store.connection import Connection, settle
 from tongguan.store.home import home_folder
 from tongguan.store.trouble import DISK_FULL, Unavailable, environment, unavailable, without_secret
 
@@ -60,7 +61,7 @@ class Database:
         """A new connection. Raises Unavailable if the server cannot be reached."""
         given = str(conninfo_to_dict(self.url).get("options") or "")
         try:
-            return psycopg.connect(
+            return Connection.connect(
                 self.url,
                 autocommit=autocommit,
                 connect_timeout=10,
@@ -240,6 +241,7 @@ def _once(database: Database, work: Callable[[psycopg.Connection], T], serializa
             connection.isolation_level = level
         try:
             result = work(connection)
+            settle(connection)
         except BaseException:
             with suppress(psycopg.Error):
                 connection.rollback()
