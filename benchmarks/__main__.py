@@ -9,6 +9,8 @@ import pkgutil
 import sys
 from pathlib import Path
 
+import tongguan.memory  # noqa: F401 - as the command line has it
+
 DEFAULT_SCALE = 50_000
 
 

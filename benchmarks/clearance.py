@@ -31,6 +31,7 @@ from typing import Any
 import psycopg
 from lxml import etree
 
+import tongguan.memory  # noqa: F401 - as the command line has it
 from tongguan import clearance, messages, policy, store, twin
 from tongguan.clearance import dossier, intake, receipts, rounds, service, writing
 
@@ -85,7 +86,7 @@ def server_cpu(postmaster: int) -> float:
     for pid in children(postmaster):
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue
         total += sum(int(field) for field in fields[11:15])
     return total / TICKS

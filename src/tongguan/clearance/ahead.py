@@ -140,6 +140,7 @@ class Preparer:
 
 _BEGIN = """import json, sys
 sys.path[:] = json.loads(sys.argv[1])
+import tongguan.memory
 from tongguan.clearance import service
 service.prepare_elsewhere(int(sys.argv[2]))
 """

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+import tongguan.memory  # noqa: F401 - before all that takes memory
 from tongguan import __version__, console, policy, store
 from tongguan.cli import (  # noqa: F401 - they add their verbs
     certificates,
