@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import pytest
 from dossiers import AGENT, CARRIER, PAYMENT, PLATFORM, message, order, parcel
+from psycopg import errors
 from zones import Zone
 
 from tongguan import clearance, messages, store
@@ -137,6 +138,25 @@ def test_what_was_prepared_behind_a_batch_that_failed_is_taken_again(
         pass
     told = [each["key"]["orderNo"] for each in zone.receipts(key)]
     assert told == [f"O000000{number}" for number in (1, 2, 3, 4)]
+
+
+def test_workers_that_meet_record_in_turn_from_then_on(zone: Zone) -> None:
+    zone.lay_down(registry="open")
+    key = zone.key(PLATFORM[0])
+    record, began = clearance.record, []
+
+    def meets(conn: Any, batch: Any, *more: Any) -> Any:
+        locks = "SELECT count(*) FROM pg_locks WHERE classid = %s AND granted"
+        began.append(conn.execute(locks, (queue.TURN,)).fetchone()[0])
+        if len(began) == 1:
+            raise errors.SerializationFailure("another worker changed what this one has read")
+        return record(conn, batch, *more)
+
+    with patch.object(clearance, "record", meets):
+        for number in (1, 2):
+            zone.post(key, message(order(number)))
+            assert zone.worker.once() == 1
+    assert began == [0, 1, 1]
 
 
 def _register(*workers: Worker) -> None:

@@ -6,6 +6,7 @@ with the worker, however that ends; nothing but numbers drawn from sequences is 
 
 import gc
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -80,6 +81,8 @@ class Beside:
                 [sys.executable, "-c", _BEGIN, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                # There are workers for the other cores.
+                env={"POLARS_MAX_THREADS": "1"} | os.environ,
                 pass_fds=[theirs.fileno()],
             )
         send(self._socket, self._opening)

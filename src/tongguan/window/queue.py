@@ -8,7 +8,7 @@ messages, and a message is recorded in the same transaction in which it stops wa
 workers with the same messages one fails.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -20,6 +20,7 @@ MOST_MESSAGES, MOST_BYTES = 500, 16 << 20
 the next one is prepared while one is recorded."""
 SENDERS = 0x746F6773  # "togs": class of the locks of senders
 WORKERS = 0x746F6777  # "togw": class of the locks that living workers hold
+TURN = 0x746F6774  # "togt": the lock of workers that take turns
 SUSPECT, HOPELESS = 3, 6
 """Workers that ended with a message in hand before it is tried alone, and before it is given up."""
 
@@ -67,25 +68,48 @@ def take(conn: psycopg.Connection, in_hand: Collection[Taken] = ()) -> list[Take
     if not waiting:
         return []
     held = {each.company for each in in_hand}
-    share = ceil(len(held | waiting.keys()) / max(1, workers(conn)))
+    room = ceil(len(held | waiting.keys()) / max(1, workers(conn))) - len(held)
     claimed: list[str] = []
     count = 0
-    for company, messages in waiting.items():
-        if count >= MOST_MESSAGES:
+    left = list(waiting)
+    while left and count < MOST_MESSAGES:
+        asked = _first(left, waiting, held, room, MOST_MESSAGES - count)
+        if not asked:
             break
-        if (company in held or len(held) < share) and _claim(conn, company):
-            held.add(company)
-            claimed.append(company)
-            count += messages
+        got = _claim(conn, asked)
+        claimed += got
+        count += sum(waiting[company] for company in got)
+        room -= len(set(got) - held)
+        left = [company for company in left if company not in asked]
     taken = _oldest(conn, claimed, ns) if claimed else []
     _release(conn, set(claimed) - {each.company for each in taken})
     return taken
 
 
-def _claim(conn: psycopg.Connection, company: str) -> bool:
-    sql = "SELECT pg_try_advisory_lock(%s, hashtext(%s))"
-    row = conn.execute(sql, (SENDERS, company)).fetchone()
-    return bool(row and row[0])
+def _first(
+    companies: Iterable[str],
+    waiting: Mapping[str, int],
+    held: Collection[str],
+    room: int,
+    messages: int,
+) -> list[str]:
+    """The first companies that have so many messages together, at most ``room`` not held before."""
+    found: list[str] = []
+    for company in companies:
+        if messages <= 0:
+            break
+        if company in held or room > 0:
+            found.append(company)
+            messages -= waiting[company]
+            room -= company not in held
+    return found
+
+
+def _claim(conn: psycopg.Connection, companies: Sequence[str]) -> list[str]:
+    """Those of some companies that nobody else has."""
+    sql = """SELECT c FROM unnest(%s::text[]) AS c
+        WHERE pg_try_advisory_lock(%s, hashtext(c))"""
+    return [row[0] for row in conn.execute(sql, (list(companies), SENDERS))]
 
 
 def release(conn: psycopg.Connection, taken: Iterable[Taken]) -> None:
@@ -114,6 +138,11 @@ def _oldest(
     asked = {"companies": list(companies), "most": MOST_MESSAGES, "bytes": MOST_BYTES}
     asked["in_hand"] = list(in_hand)
     return [Taken(*row) for row in conn.execute(sql, asked, binary=True)]
+
+
+def await_turn(conn: psycopg.Connection) -> None:
+    """Wait until no other worker that takes turns is recording; until the transaction ends."""
+    conn.execute("SELECT pg_advisory_xact_lock(%s, 0)", (TURN,))
 
 
 # --- what is in hand ------------------------------------------------------------------------------

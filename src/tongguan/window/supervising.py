@@ -234,5 +234,6 @@ def check_port(address: tuple[str, int], window: str, secure: bool) -> None:
 
 def environment(url: str) -> dict[str, str]:
     """The environment of the processes: the database by its address, which no list of processes
-    shows."""
-    return os.environ | {"DATABASE_URL": url, "TONGGUAN_PARENT": str(os.getpid())}
+    shows. Unless told otherwise, columns are worked on by one thread: most are short."""
+    named = {"DATABASE_URL": url, "TONGGUAN_PARENT": str(os.getpid())}
+    return {"POLARS_MAX_THREADS": "1"} | os.environ | named

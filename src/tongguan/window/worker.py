@@ -43,6 +43,10 @@ AHEAD_BYTES = 1 << 20
 fewer the next one is taken later, when more have come."""
 BESIDE_BYTES = 4 << 20
 """A batch of so many bytes, of which another one is recorded, is prepared by a second process."""
+TURNS = 20
+"""Batches that are recorded in turn with other workers after one of them has met such a batch:
+whoever meets another (one buyer's parcels with two workers) has recorded for nothing and begins
+anew."""
 BESIDE_SECONDS = 60.0
 """How long the second process stays while there is nothing to do."""
 
@@ -78,6 +82,7 @@ class Worker:
         self._ahead: Future[InHand | None] | None = None
         self._beside = clearance.Beside(database, vault, limits)
         self._worked = 0.0
+        self._turns = 0
         self._settled_ms: int | None = None
         self._caught_up = 0.0
         self._busy = False
@@ -293,11 +298,16 @@ class Worker:
         taken, under, note, batch = hand.taken, hand.under, hand.note, hand.batch
         assert note is not None
         assert batch is not None
+        tries = 0
         try:
             parents = dict.fromkeys(each.trace for each in taken if each.trace)
             with tracing.linked("record", parents, messages=len(taken)):
 
                 def work(conn: psycopg.Connection) -> clearance.Recorded:
+                    nonlocal tries
+                    tries += 1
+                    if self._turns or tries > 1:
+                        queue.await_turn(conn)
                     done = clearance.record(conn, batch, under, self._vault.seal)
                     queue.finish(conn, taken, note, why)
                     return done
@@ -307,6 +317,7 @@ class Worker:
             self._forget(self._reader, note)
             raise
         self._notes.remove(note)
+        self._turns = TURNS if tries > 1 else max(0, self._turns - 1)
         self._tell(done.companies, under)
         journal.info(
             "recorded",
