@@ -18,6 +18,7 @@ from processes import SECRETS, Process, free_port, ready
 from psycopg.conninfo import make_conninfo
 
 from tongguan import messages, store
+from tongguan.client import Client, Retrying, TurnedAway
 from tongguan.sharing import companies, keys
 from tongguan.sharing.heads import Signer
 from tongguan.window import rules, running
@@ -125,6 +126,16 @@ def test_a_body_that_is_told_to_be_too_long_is_refused_before_it_is_read(served:
     reply = served.raw(served.head(100001) + b"x")
     assert reply.startswith(b"HTTP/1.1 413")
     assert b'"name":"request_bytes","most":100000,"actual":100001' in reply
+
+
+def test_a_client_hears_why_a_body_is_refused_that_it_is_still_sending(served: Served) -> None:
+    """The connection is closed with most of the body unread; the answer must not be lost by it."""
+    with Client(
+        f"http://127.0.0.1:{served.port}", served.key, Retrying(patience_seconds=0.0)
+    ) as client:
+        for _ in range(5):
+            with pytest.raises(TurnedAway, match="at most 100000 bytes"):
+                client.send(b"x" * 20_000_000)
 
 
 def test_a_body_of_unknown_length_is_cut_off_at_the_limit(served: Served) -> None:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 
@@ -13,6 +13,24 @@ from tongguan.window.trouble import Turned, over
 
 KEYS_REMEMBERED = 10_000
 """Keys whose rate is known; of more, the one that was quiet longest begins anew."""
+
+
+LOOKED = "tongguan.looked"
+"""Where the environment of a request keeps whose key was looked at before its body was read."""
+LOOKED_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Whose key it was when it was looked at."""
+
+    caller: keys.Caller
+    at: float = field(default_factory=time.monotonic)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether that was just now; after a body that took its time the key is asked again."""
+        return time.monotonic() - self.at < LOOKED_SECONDS
 
 
 def caller(conn: psycopg.Connection, header: str, at_ms: int) -> keys.Caller:

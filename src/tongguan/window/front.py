@@ -110,36 +110,29 @@ class Front:
             raise over(429, "bodies_bytes", limits.bodies_bytes, None, "bytes of bodies at once")
         parts: list[bytes] = []
         size = 0
+        loop = asyncio.get_running_loop()
+        end = loop.time() + limits.body_seconds
         try:
-            async with asyncio.timeout(limits.body_seconds) as whole:
+            async with asyncio.timeout_at(end) as due:
                 pieces = aiter(protocol)
                 while True:
-                    async with asyncio.timeout(limits.pause_seconds):
-                        try:
-                            # Not anext(): granian's awaitable does not survive being wrapped.
-                            piece = await pieces.__anext__()
-                        except StopAsyncIteration:
-                            break
+                    due.reschedule(min(loop.time() + limits.pause_seconds, end))
+                    try:
+                        # Not anext(): granian's awaitable does not survive being wrapped.
+                        piece = await pieces.__anext__()
+                    except StopAsyncIteration:
+                        break
                     size += len(piece)
                     self._bytes += len(piece)
                     parts.append(piece)
                     if size > most:
                         raise over(413, name, most, None, "bytes in such a request")
         except TimeoutError:
-            slow, seconds = (
-                ("body_seconds", limits.body_seconds)
-                if whole.expired()
-                else (
-                    "pause_seconds",
-                    limits.pause_seconds,
-                )
-            )
-            about = (
-                "seconds until the body is there"
-                if whole.expired()
-                else ("seconds between two pieces of a body")
-            )
-            raise over(408, slow, seconds, None, about) from None
+            if loop.time() >= end:
+                about = "seconds until the body is there"
+                raise over(408, "body_seconds", limits.body_seconds, None, about) from None
+            about = "seconds between two pieces of a body"
+            raise over(408, "pause_seconds", limits.pause_seconds, None, about) from None
         finally:
             self._bytes -= size
         if told is not None and size != told:
@@ -151,7 +144,8 @@ class Front:
         gateway, header = self._gateway, environment.get("HTTP_AUTHORIZATION", "")
 
         def look(conn: psycopg.Connection) -> None:
-            access.caller(conn, header, gateway.moment(conn)[0])
+            found = access.caller(conn, header, gateway.moment(conn)[0])
+            environment[access.LOOKED] = access.Looked(found)
 
         loop = asyncio.get_running_loop()
         try:

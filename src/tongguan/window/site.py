@@ -110,8 +110,12 @@ def _answered(
     def work(conn: Any) -> HttpResponse:
         asked = Asked(request, gateway, conn)
         if route.scope != PUBLIC:
-            header = request.headers.get("Authorization", "")
-            asked.caller = access.caller(conn, header, asked.at_ms)
+            looked: access.Looked | None = request.environ.get(access.LOOKED)
+            if looked is not None and looked.fresh:
+                asked.caller = looked.caller
+            else:
+                header = request.headers.get("Authorization", "")
+                asked.caller = access.caller(conn, header, asked.at_ms)
             who.update(key=asked.caller.key_id, company=asked.caller.company)
             gateway.rates.take(asked.caller.key_id)
             access.require(asked.caller, route.scope)
