@@ -57,7 +57,7 @@ from tongguan.window import clock, rules, running, submissions
 from tongguan.window.limits import Limits
 
 MOST = 16_000
-WARM = 2_000
+WARM = 4_000
 """Parcels that are sent before the clock starts."""
 SINGLES = 2_000
 ALONE = 120
@@ -209,6 +209,8 @@ def window(home: Path, signers: dict[str, messages.Signer], workers: int) -> Ite
         environment = os.environ | {
             "DATABASE_URL": database.url,
             "TONGGUAN_HOME": str(home),
+            # As ``tongguan up`` starts them.
+            "POLARS_MAX_THREADS": "1",
             "TONGGUAN_LIMIT_RATE": "1000000",
             "TONGGUAN_LIMIT_BURST": "1000000",
         }
@@ -262,7 +264,7 @@ def rate(at: Window, load: Traffic, *, told: bool = False) -> float:
     for code, data in load.messages:
         place = places.setdefault(code, len(places) % SENDERS)
         queues[place].append(at.request(code, data))
-    senders = Senders(at.port, list(queues.values()))
+    senders = Senders(at.database.url, at.port, list(queues.values()))
     before = at.cpu()
     began = time.perf_counter()
     sending = senders.send()

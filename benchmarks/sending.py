@@ -1,8 +1,10 @@
 """Senders that cost next to nothing: requests made beforehand, over kept connections, one process.
 
 Each connection sends its requests one after the other and waits for each answer; one that is told
-to wait (429) is sent again after a moment. Started by ``gateway.py``: reads port and requests from
-standard input, says ``ready``, begins when told to, and ends with the CPU seconds it used.
+to wait (429) is sent again after a moment. While more than ``MOST_WAITING`` messages wait to be
+recorded none begins: so taking in goes on beside recording, as it does in a window at work, and not
+before it. Started by ``gateway.py``: reads its order from standard input, says ``ready``, begins
+when told to, and ends with the CPU seconds it used.
 """
 
 import pickle
@@ -15,7 +17,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import psycopg
+
 PAUSE = 0.05
+MOST_WAITING = 250
+"""About 6,000 parcels in messages of up to 100 documents."""
+WAITING = "SELECT count(*) FROM submission WHERE state = 'waiting'"
 
 
 @dataclass(slots=True)
@@ -32,7 +39,7 @@ class Connection:
 class Senders:
     """A process that sends; see above."""
 
-    def __init__(self, port: int, queues: Sequence[Sequence[bytes]]) -> None:
+    def __init__(self, url: str, port: int, queues: Sequence[Sequence[bytes]]) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.sending"],
             stdin=subprocess.PIPE,
@@ -40,7 +47,7 @@ class Senders:
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        pickle.dump((port, queues), self._process.stdin)
+        pickle.dump((url, port, queues), self._process.stdin)
         self._process.stdin.flush()
         assert self._process.stdout.readline() == b"ready\n"
 
@@ -52,9 +59,10 @@ class Senders:
         return float(told)
 
 
-def send_all(port: int, queues: Sequence[Sequence[bytes]]) -> None:
-    """Send what each connection has, all connections at once."""
-    with selectors.DefaultSelector() as selector:
+def send_all(url: str, port: int, queues: Sequence[Sequence[bytes]]) -> None:
+    """Send what each connection has, all connections at once. url: of the database."""
+    with selectors.DefaultSelector() as selector, psycopg.connect(url, autocommit=True) as conn:
+        looked = 0.0
         for requests in queues:
             made = socket.create_connection(("127.0.0.1", port))
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -63,14 +71,31 @@ def send_all(port: int, queues: Sequence[Sequence[bytes]]) -> None:
             one.begun = memoryview(one.left[0])
             selector.register(made, selectors.EVENT_READ | selectors.EVENT_WRITE, one)
         while selector.get_map():
+            now = time.monotonic()
+            if now > looked + PAUSE:
+                looked = now
+                row = conn.execute(WAITING).fetchone()
+                if row is not None and row[0] > MOST_WAITING:
+                    _pause(selector, now + PAUSE)
             for key, events in selector.select(PAUSE):
                 one = key.data
-                if events & selectors.EVENT_WRITE and time.monotonic() >= one.due:
+                if events & selectors.EVENT_WRITE:
+                    if one.due > time.monotonic():
+                        time.sleep(0.005)
+                        continue
                     one.begun = one.begun[one.socket.send(one.begun) :]
                     if not one.begun:
                         selector.modify(one.socket, selectors.EVENT_READ, one)
                 elif events & selectors.EVENT_READ:
                     _hear(selector, one)
+
+
+def _pause(selector: selectors.BaseSelector, until: float) -> None:
+    """Let no connection begin another request before a time."""
+    for key in selector.get_map().values():
+        one = key.data
+        if one.left and len(one.begun) == len(one.left[0]):
+            one.due = until
 
 
 def _hear(selector: selectors.BaseSelector, one: Connection) -> None:
@@ -104,9 +129,9 @@ def _hear(selector: selectors.BaseSelector, one: Connection) -> None:
 
 
 if __name__ == "__main__":
-    port, queues = pickle.load(sys.stdin.buffer)
+    order = pickle.load(sys.stdin.buffer)
     print("ready", flush=True)
     sys.stdin.buffer.readline()
     began = time.process_time()
-    send_all(port, queues)
+    send_all(*order)
     print(time.process_time() - began)
