@@ -59,6 +59,8 @@ from tongguan.window.limits import Limits
 MOST = 16_000
 WARM = 4_000
 """Parcels that are sent before the clock starts."""
+WAITING = 250
+"""Messages that wait at most for each worker: some 6,000 parcels."""
 SINGLES = 2_000
 ALONE = 120
 """Parcels whose time is taken."""
@@ -264,7 +266,9 @@ def rate(at: Window, load: Traffic, *, told: bool = False) -> float:
     for code, data in load.messages:
         place = places.setdefault(code, len(places) % SENDERS)
         queues[place].append(at.request(code, data))
-    senders = Senders(at.database.url, at.port, list(queues.values()))
+    workers = sum(name == "workers" for name, _ in at.processes)
+    waiting = WAITING * workers
+    senders = Senders(at.database.url, at.port, list(queues.values()), waiting)
     before = at.cpu()
     began = time.perf_counter()
     sending = senders.send()

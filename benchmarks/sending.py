@@ -1,8 +1,8 @@
 """Senders that cost next to nothing: requests made beforehand, over kept connections, one process.
 
 Each connection sends its requests one after the other and waits for each answer; one that is told
-to wait (429) is sent again after a moment. While more than ``MOST_WAITING`` messages wait to be
-recorded none begins: so taking in goes on beside recording, as it does in a window at work, and not
+to wait (429) is sent again after a moment. While more than so many messages wait to be recorded
+none begins: so taking in goes on beside recording, as it does in a window at work, and not
 before it. Started by ``gateway.py``: reads its order from standard input, says ``ready``, begins
 when told to, and ends with the CPU seconds it used.
 """
@@ -20,8 +20,6 @@ from dataclasses import dataclass, field
 import psycopg
 
 PAUSE = 0.05
-MOST_WAITING = 250
-"""About 6,000 parcels in messages of up to 100 documents."""
 WAITING = "SELECT count(*) FROM submission WHERE state = 'waiting'"
 
 
@@ -39,7 +37,9 @@ class Connection:
 class Senders:
     """A process that sends; see above."""
 
-    def __init__(self, url: str, port: int, queues: Sequence[Sequence[bytes]]) -> None:
+    def __init__(
+        self, url: str, port: int, queues: Sequence[Sequence[bytes]], most_waiting: int
+    ) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.sending"],
             stdin=subprocess.PIPE,
@@ -47,7 +47,7 @@ class Senders:
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        pickle.dump((url, port, queues), self._process.stdin)
+        pickle.dump((url, port, queues, most_waiting), self._process.stdin)
         self._process.stdin.flush()
         assert self._process.stdout.readline() == b"ready\n"
 
@@ -59,7 +59,7 @@ class Senders:
         return float(told)
 
 
-def send_all(url: str, port: int, queues: Sequence[Sequence[bytes]]) -> None:
+def send_all(url: str, port: int, queues: Sequence[Sequence[bytes]], most_waiting: int) -> None:
     """Send what each connection has, all connections at once. url: of the database."""
     with selectors.DefaultSelector() as selector, psycopg.connect(url, autocommit=True) as conn:
         looked = 0.0
@@ -75,7 +75,7 @@ def send_all(url: str, port: int, queues: Sequence[Sequence[bytes]]) -> None:
             if now > looked + PAUSE:
                 looked = now
                 row = conn.execute(WAITING).fetchone()
-                if row is not None and row[0] > MOST_WAITING:
+                if row is not None and row[0] > most_waiting:
                     _pause(selector, now + PAUSE)
             for key, events in selector.select(PAUSE):
                 one = key.data

@@ -105,6 +105,7 @@ class Lost(Exception):  # noqa: N818 - nothing is wrong with the messages
 
 _BEGIN = """import json, sys
 sys.path[:] = json.loads(sys.argv[1])
+import tongguan.memory
 from tongguan.clearance import service
 service.prepare_beside(int(sys.argv[2]))
 """

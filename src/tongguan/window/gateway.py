@@ -1,6 +1,7 @@
 """What every answer of the gateway is made from: one object, given to each view."""
 
 import hashlib
+import os
 import threading
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,10 +16,14 @@ from tongguan.window.limits import Limits
 from tongguan.window.metrics import Metrics
 from tongguan.window.submissions import Committer
 
+CORES = os.cpu_count() or 1
+
 
 @dataclass(slots=True)
 class Gateway:
-    """The parts of a gateway. loopback: whether webhooks may lead to this machine."""
+    """The parts of a gateway. loopback: whether webhooks may lead to this machine. desks: to be
+    held while messages are read; as many as cores, since more trees at once only crowd the cache.
+    """
 
     database: store.Database
     vault: store.Vault
@@ -30,6 +35,7 @@ class Gateway:
     loopback: bool
     name: str
     draining: threading.Event = field(default_factory=threading.Event)
+    desks: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(CORES))
 
     @property
     def message_limits(self) -> messages.Limits:

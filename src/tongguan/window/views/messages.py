@@ -62,10 +62,11 @@ def _handed_in(asked: Asked, files: list[tuple[str, bytes]]) -> list[Kept]:
         if len(data) > most:
             raise over(413, "message_bytes", most, len(data), "bytes in a message")
     limits = asked.gateway.message_limits
-    seen = [gate.look(data, limits) for _, data in files]
+    with asked.gateway.desks:
+        seen = [gate.look(data, limits) for _, data in files]
+        messages = [_message(asked, data, it) for (_, data), it in zip(files, seen, strict=True)]
     senders = [each.sender for each in seen if not each.refused]
     gate.check_sender(asked.conn, asked.company, senders, asked.day)
-    messages = [_message(asked, data, each) for (_, data), each in zip(files, seen, strict=True)]
     kept = asked.gateway.committer.hand_in(messages)
     for each, message in zip(kept, messages, strict=True):
         outcome = "again" if each.again else "refused" if each.findings else "accepted"
