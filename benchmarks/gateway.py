@@ -62,7 +62,7 @@ WARM = 4_000
 WAITING = 250
 """Messages that wait at most for each worker: some 6,000 parcels."""
 SINGLES = 2_000
-ALONE = 120
+ALONE = 400
 """Parcels whose time is taken."""
 RIVAL = 600
 GOAL = 2.2
@@ -257,6 +257,8 @@ def _working(conn: psycopg.Connection, workers: int) -> None:
 # --- what is measured -----------------------------------------------------------------------------
 
 SENDERS = 8
+PARCELS_AT_ONCE = 48
+"""Single parcels under way at most: enough that none is sent late because another one waits."""
 
 
 def rate(at: Window, load: Traffic, *, told: bool = False) -> float:
@@ -337,10 +339,12 @@ def latency(at: Window, load: Traffic) -> None:
     first, rest = parcels[: len(parcels) // 2], parcels[len(parcels) // 2 :]
     full = rate_of_singles(at, first)
     print(f"single parcels, four messages each: {full:,.0f} parcels/s at full load")
+    began = time.perf_counter()
     times = sorted(_timed(at, rest[:ALONE], full / 2))
+    pace = len(times) / (time.perf_counter() - began)
     p50, p99 = (times[len(times) * part // 100] * 1000 for part in (50, 99))
     print(
-        "a single parcel at half load, from its list to its release: "
+        f"a single parcel at half load ({pace:,.0f} parcels/s), from its list to its release: "
         f"p50 {p50:,.0f} ms, p99 {p99:,.0f} ms"
     )
 
@@ -392,7 +396,7 @@ def _timed(at: Window, parcels: list[list[tuple[str, bytes]]], pace: float) -> l
             with lock:
                 times.append(time.perf_counter() - sent)
 
-    threads = [threading.Thread(target=one) for _ in range(SENDERS)]
+    threads = [threading.Thread(target=one) for _ in range(PARCELS_AT_ONCE)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -174,19 +174,23 @@ def ready_lists(conn: psycopg.Connection) -> pl.DataFrame:
     workers whose transactions overlap may each miss what the other brought.
     """
     number = {name: kind.number for name, kind in KINDS.items()}
+    payment = f"SELECT FROM document p WHERE p.kind = {number['payment']} AND p.current"
+    # Each key is looked up for itself: joined, all waiting lists would meet all waiting orders.
     sql = f"""SELECT {", ".join(f"d.{name}" for name in LIFE if name != "arrival")}, -1 AS arrival
         FROM document d
-        JOIN document o ON o.kind = {number["order"]} AND o.key_b = d.ref_b AND o.key_a = d.ref_a
-            AND o.current AND o.status = 2
-        JOIN document w ON w.kind = {number["waybill"]} AND w.key_b = d.way_b
-            AND w.key_a = d.way_a AND w.current AND w.status = 2
+        CROSS JOIN LATERAL (
+            SELECT o.ref_a, o.ref_b, o.status FROM document o WHERE o.kind = {number["order"]}
+                AND o.key_b = d.ref_b AND o.key_a = d.ref_a AND o.current OFFSET 0) AS o
+        CROSS JOIN LATERAL (
+            SELECT w.status FROM document w WHERE w.kind = {number["waybill"]}
+                AND w.key_b = d.way_b AND w.key_a = d.way_a AND w.current OFFSET 0) AS w
         WHERE d.kind = {number["inventory"]} AND d.current AND d.status = 2
-            AND d.ref_b IS NOT NULL AND CASE WHEN o.ref_a IS NULL OR o.ref_b IS NULL
-                THEN EXISTS (SELECT FROM document p WHERE p.kind = {number["payment"]}
-                    AND p.ref_b = d.ref_b AND p.ref_a = d.ref_a AND p.current AND p.status = 2)
-                ELSE EXISTS (SELECT FROM document p WHERE p.kind = {number["payment"]}
-                    AND p.key_b = o.ref_b AND p.key_a = o.ref_a AND p.current AND p.status = 2)
-                END"""
+            AND d.ref_b IS NOT NULL AND o.status = 2 AND w.status = 2
+            AND CASE WHEN o.ref_a IS NULL OR o.ref_b IS NULL
+                THEN EXISTS ({payment} AND p.ref_b = d.ref_b AND p.ref_a = d.ref_a
+                    AND p.status = 2 OFFSET 0)
+                ELSE EXISTS ({payment} AND p.key_b = o.ref_b AND p.key_a = o.ref_a
+                    AND p.status = 2 OFFSET 0) END"""
     return store.fetch(conn, sql, None, LIFE)
 
 
