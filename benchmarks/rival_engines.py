@@ -1,41 +1,54 @@
 """The same rules in other engines; run by `benchmarks.rivals` with the rivals' own Python.
 
-Nothing of the project is imported. `python rival_engines.py parcels.csv OUT ENGINE LIMIT` reads
-parcels (buyer, slot, value, one_item, duty, ct, vat: yuan and fractions as text), decides the
-first LIMIT of them in order of slots, writes OUT (buyer, slot, regime, duty, consumption, vat in
-yuan) and prints what it took as JSON. Each engine is written as its own manual would have it.
+Nothing of the project is imported. `python rival_engines.py FOLDER ENGINE LIMIT` reads
+FOLDER/parcels.csv in order of arrival (n, buyer, day, code, mode, qty, price, freight; yuan as
+text) and FOLDER/rates.csv (code, since, duty, ct, vat, listed, bonded: what the law says of a code
+from that day on), decides the parcels of the first buyers, LIMIT in all, writes FOLDER/ENGINE.csv
+(n, regime, duty, consumption, vat in yuan, findings) and prints what it took as JSON. Each engine
+is written as its own manual would have it; only what stands in `bulk` is measured.
 
-The rules (law of 2022): within 5,000 yuan and 26,000 a year no duty and 70 % of consumption tax
-and VAT; one item over 5,000 inside the year in full; anything else is refused. What is not
-refused counts toward the buyer's year. Each tax is rounded half up to fen.
+The rules (law of 2019, of goods taxed by value): the rates of a code are those in force on the
+parcel's day; a code the tariff does not know, and goods for bonded import that come directly, are
+refused; a code that the list lacks is remarked. Within 5,000 yuan and 26,000 a year there is no
+duty and 70 % of consumption tax and VAT; one item over 5,000 inside the year is taxed in full;
+anything else is refused. What is not refused counts toward the buyer's year. Each tax is rounded
+half up to fen. Findings are a sum: UNKNOWN, UNLISTED, BONDED, OVER_SINGLE, OVER_ANNUAL.
 """
 
 import csv
 import json
 import sys
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from decimal import ROUND_HALF_UP, Decimal
 from importlib.metadata import version
 from itertools import pairwise
+from pathlib import Path
 
 SINGLE, ANNUAL, LEVY = "5000", "26000", "0.7"
 RETAIL, GENERAL, REFUSED = "retail-import", "general-trade", "refused"
+UNKNOWN, UNLISTED, BONDED, OVER_SINGLE, OVER_ANNUAL = 1, 2, 4, 8, 16
+DIRECT = "9610"
+RUNS = 5
+"""Runs in bulk, of which the best counts."""
 SINGLE_RUNS = 300
 
-Parcel = tuple[int, int, str, int, str, str, str]
-Decided = tuple[int, int, str, object, object, object]
+Parcel = tuple[int, int, str, str, str, str, str, str]
+"""n, buyer, day, code, mode, qty, price, freight."""
+Rate = tuple[str, str, str, str, str, int, int]
+"""code, since, duty, ct, vat, listed, bonded."""
+Decided = tuple[int, str, object, object, object, int]
 
 
-def read(path: str, limit: int) -> list[Parcel]:
-    with open(path, newline="") as file:
-        rows = [
-            (int(b), int(slot), value, int(one), duty, ct, vat)
-            for b, slot, value, one, duty, ct, vat in csv.reader(file)
-        ]
-    slots = 1 + max(row[1] for row in rows)
-    buyers = max(1, limit // slots)
-    return [row for row in rows if row[0] < buyers]
+def read(folder: Path, limit: int) -> tuple[list[Parcel], list[Rate]]:
+    with (folder / "parcels.csv").open(newline="") as file:
+        rows = [(int(n), int(buyer), *rest) for n, buyer, *rest in csv.reader(file)]
+    with (folder / "rates.csv").open(newline="") as file:
+        rates = [(*some, int(listed), int(b)) for *some, listed, b in csv.reader(file)]
+    buyers = 1 + max(row[1] for row in rows)
+    first = max(1, min(buyers, limit * buyers // len(rows)))
+    return [row for row in rows if row[1] < first], rates
 
 
 # -- plain Python, exact decimals ------------------------------------------------------------------
@@ -46,7 +59,7 @@ CENT = Decimal("0.01")
 def plain_case(
     value: Decimal, one_item: int, duty: Decimal, ct: Decimal, vat: Decimal, used: Decimal
 ) -> tuple[str, Decimal, Decimal, Decimal]:
-    """One parcel in decimal arithmetic: regime, duty, consumption tax, VAT."""
+    """One parcel of known goods in decimal arithmetic: regime, duty, consumption tax, VAT."""
     over = value > Decimal(SINGLE)
     if used + value > Decimal(ANNUAL) or (over and not one_item):
         return REFUSED, Decimal(0), Decimal(0), Decimal(0)
@@ -61,174 +74,65 @@ def plain_case(
     )
 
 
-def plain(parcels: list[Parcel]) -> tuple[Callable[[], Iterable[Decided]], Callable[[], object]]:
+class Law:
+    """What a dict and a bisection find: the row of a code on a day."""
+
+    def __init__(self, rates: list[Rate], number: Callable[[str], object]) -> None:
+        self._rows: dict[str, tuple[list[str], list[tuple]]] = {}
+        for code, since, duty, ct, vat, listed, bonded in sorted(rates):
+            days, rows = self._rows.setdefault(code, ([], []))
+            days.append(since)
+            rows.append((number(duty), number(ct), number(vat), bool(listed), bool(bonded)))
+
+    def row(self, code: str, day: str) -> tuple | None:
+        """duty, ct, vat, listed, bonded; None where the tariff has no such code."""
+        found = self._rows.get(code)
+        return None if found is None else found[1][bisect_right(found[0], day) - 1]
+
+
+def plain(parcels: list[Parcel], rates: list[Rate]) -> tuple[Callable, Callable]:
+    law = Law(rates, Decimal)
     ready = [
-        (b, slot, Decimal(value), one, Decimal(duty), Decimal(ct), Decimal(vat))
-        for b, slot, value, one, duty, ct, vat in parcels
+        (n, buyer, day, code, mode, Decimal(qty), Decimal(price), Decimal(freight))
+        for n, buyer, day, code, mode, qty, price, freight in parcels
     ]
+    zero, single, annual = Decimal(0), Decimal(SINGLE), Decimal(ANNUAL)
+    nothing = (REFUSED, zero, zero, zero)
+
+    def case(
+        day: str,
+        code: str,
+        mode: str,
+        qty: Decimal,
+        price: Decimal,
+        freight: Decimal,
+        used: Decimal,
+    ) -> tuple[str, Decimal, Decimal, Decimal, int]:
+        row, value, one = law.row(code, day), price + freight, qty == 1
+        found = OVER_SINGLE if value > single and not one else 0
+        if used + value > annual:
+            found |= OVER_ANNUAL
+        if row is None:
+            return *nothing, found | UNKNOWN | UNLISTED
+        duty, ct, vat, listed, bonded = row
+        if not listed:
+            found |= UNLISTED
+        if bonded and mode == DIRECT:
+            return *nothing, found | BONDED
+        return *plain_case(value, one, duty, ct, vat, used), found
 
     def bulk() -> list[Decided]:
         year: dict[int, Decimal] = {}
         out: list[Decided] = []
-        for b, slot, value, one, duty, ct, vat in ready:
-            used = year.get(b, Decimal(0))
-            regime, *taxes = plain_case(value, one, duty, ct, vat, used)
-            if regime != REFUSED:
-                year[b] = used + value
-            out.append((b, slot, regime, *taxes))
+        for n, buyer, day, code, mode, qty, price, freight in ready:
+            used = year.get(buyer, zero)
+            answer = case(day, code, mode, qty, price, freight, used)
+            if answer[0] != REFUSED:
+                year[buyer] = used + price + freight
+            out.append((n, *answer))
         return out
 
-    return bulk, lambda: plain_case(*ready[0][2:], Decimal(0))
-
-
-# -- OpenFisca: arrays over buyers, one period per parcel of a buyer -------------------------------
-
-
-def _openfisca_system():
-    import numpy
-    from openfisca_core.entities import build_entity
-    from openfisca_core.parameters import ParameterNode
-    from openfisca_core.periods import DateUnit
-    from openfisca_core.taxbenefitsystems import TaxBenefitSystem
-    from openfisca_core.variables import Variable
-
-    buyer = build_entity("buyer", "buyers", "A buyer", is_person=True)
-    system = TaxBenefitSystem([buyer])
-    node = {
-        name: {"values": {"2022-01-01": {"value": float(value)}}}
-        for name, value in (("single", SINGLE), ("annual", ANNUAL), ("levy", LEVY))
-    }
-    system.parameters = ParameterNode("", data=node)
-
-    def variable(name: str, kind: type, formula: Callable | None = None) -> None:
-        body = {
-            "value_type": kind,
-            "entity": buyer,
-            "definition_period": DateUnit.MONTH,
-            "label": name,
-        }
-        if formula is not None:
-            body["formula"] = formula
-        system.add_variable(type(name, (Variable,), body))
-
-    for name in ("value", "duty_rate", "ct_rate", "vat_rate"):
-        variable(name, float)
-    variable("one_item", bool)
-
-    def used(buyers, period, parameters):
-        if period.start.month == 1:
-            return buyers.filled_array(0.0)
-        before = period.last_month
-        return buyers("used", before) + buyers("counted", before)
-
-    def treatment(buyers, period, parameters):
-        law, value = parameters(period), buyers("value", period)
-        over = value > law.single
-        refused = (buyers("used", period) + value > law.annual) | (
-            over & ~buyers("one_item", period)
-        )
-        return numpy.where(refused, 0, numpy.where(over, 1, 2))
-
-    def counted(buyers, period, parameters):
-        return numpy.where(buyers("treatment", period) > 0, buyers("value", period), 0)
-
-    def cents(amount):
-        return numpy.floor(amount * 100 + 0.5) / 100
-
-    def levied(buyers, period, parameters):
-        return numpy.select(
-            [buyers("treatment", period) == 2, buyers("treatment", period) == 1],
-            [parameters(period).levy, 1.0],
-            0.0,
-        )
-
-    def due(buyers, period):
-        full = buyers("treatment", period) == 1
-        return numpy.where(full, buyers("value", period) * buyers("duty_rate", period), 0)
-
-    def gross(buyers, period, parameters):
-        return (buyers("value", period) + due(buyers, period)) / (1 - buyers("ct_rate", period))
-
-    variable("used", float, used)
-    variable("treatment", int, treatment)
-    variable("counted", float, counted)
-    variable("levied", float, levied)
-    variable("gross", float, gross)
-    variable("duty", float, lambda buyers, period, parameters: cents(due(buyers, period)))
-    for tax, rate in (("consumption", "ct_rate"), ("vat", "vat_rate")):
-
-        def levy(buyers, period, parameters, rate=rate):
-            base = buyers("gross", period) * buyers("levied", period)
-            return cents(base * buyers(rate, period))
-
-        variable(tax, float, levy)
-    return system
-
-
-OUTPUTS = ("treatment", "duty", "consumption", "vat")
-INPUTS = ("value", "one_item", "duty_rate", "ct_rate", "vat_rate")
-
-
-def openfisca(parcels: list[Parcel]) -> tuple[Callable, Callable]:
-    import numpy
-    from openfisca_core.simulations import SimulationBuilder
-
-    system = _openfisca_system()
-    slots = 1 + max(p[1] for p in parcels)
-    buyers = 1 + max(p[0] for p in parcels)
-    months = [f"2022-{slot + 1:02d}" for slot in range(slots)]
-    columns = {}
-    for at, name in zip((2, 3, 4, 5, 6), INPUTS, strict=True):
-        kind = bool if name == "one_item" else float
-        table = numpy.zeros((slots, buyers), dtype=kind)
-        for parcel in parcels:
-            table[parcel[1], parcel[0]] = kind(parcel[at])
-        columns[name] = table
-
-    def run(count: int, periods: list[str]) -> list[tuple]:
-        simulation = SimulationBuilder().build_default_simulation(system, count)
-        for slot, month in enumerate(periods):
-            for name in INPUTS:
-                simulation.set_input(name, month, columns[name][slot, :count])
-        return [[simulation.calculate(name, month) for name in OUTPUTS] for month in periods]
-
-    def bulk() -> Iterable[Decided]:
-        return (
-            (b, slot, (REFUSED, GENERAL, RETAIL)[int(how[b])], duty[b], consumption[b], vat[b])
-            for slot, (how, duty, consumption, vat) in enumerate(run(buyers, months))
-            for b in range(buyers)
-        )
-
-    return bulk, lambda: run(1, months[:1])
-
-
-def openfisca_situations(parcels: list[Parcel]) -> tuple[Callable, Callable]:
-    """The same system fed with situations, the form in which OpenFisca's API takes cases."""
-    from openfisca_core.simulations import SimulationBuilder
-
-    system = _openfisca_system()
-    slots = 1 + max(p[1] for p in parcels)
-    months = [f"2022-{slot + 1:02d}" for slot in range(slots)]
-    kinds = (float, bool, float, float, float)
-    situation: dict[str, dict] = {}
-    for parcel in parcels:
-        person = situation.setdefault(f"b{parcel[0]}", {name: {} for name in INPUTS})
-        for name, kind, value in zip(INPUTS, kinds, parcel[2:], strict=True):
-            person[name][months[parcel[1]]] = kind(value)
-    first = {"b0": {name: {months[0]: situation["b0"][name][months[0]]} for name in INPUTS}}
-
-    def run(people: dict, periods: list[str]) -> list[list]:
-        simulation = SimulationBuilder().build_from_entities(system, {"buyers": people})
-        return [[simulation.calculate(name, month) for name in OUTPUTS] for month in periods]
-
-    def bulk() -> Iterable[Decided]:
-        return (
-            (b, slot, (REFUSED, GENERAL, RETAIL)[int(how[b])], duty[b], consumption[b], vat[b])
-            for slot, (how, duty, consumption, vat) in enumerate(run(situation, months))
-            for b in range(len(situation))
-        )
-
-    return bulk, lambda: run(first, months[:1])
+    return bulk, lambda: case(*ready[0][2:], zero)
 
 
 # -- GoRules zen: a decision graph of expressions and a decision table -----------------------------
@@ -242,9 +146,9 @@ def _zen_graph() -> str:
         content = {"expressions": listed, "passThrough": True}
         return {"id": name, "name": name, "type": "expressionNode", "content": content}
 
-    def rule(n: int, fits: str, over: str, one: str, regime: str, levy: str, full: str) -> dict:
-        cells = {"fits": fits, "over": over, "one": one}
-        return {"_id": f"r{n}", **cells, "regime": regime, "levy": levy, "full": full}
+    def rule(n: int, cells: tuple[str, str, str, str], regime: str, levy: str, full: str) -> dict:
+        asked = dict(zip(("faulty", "fits", "over", "one"), cells, strict=True))
+        return {"_id": f"r{n}", **asked, "regime": regime, "levy": levy, "full": full}
 
     def column(key: str) -> dict:
         return {"id": key, "name": key, "field": key}
@@ -256,18 +160,35 @@ def _zen_graph() -> str:
         "content": {
             "hitPolicy": "first",
             "passThrough": True,
-            "inputs": [column("fits"), column("over"), column("one")],
+            "inputs": [column("faulty"), column("fits"), column("over"), column("one")],
             "outputs": [column("regime"), column("levy"), column("full")],
             "rules": [
-                rule(1, "true", "false", "", f'"{RETAIL}"', LEVY, "0"),
-                rule(2, "true", "true", "true", f'"{GENERAL}"', "1", "1"),
-                rule(3, "", "", "", f'"{REFUSED}"', "0", "0"),
+                rule(1, ("false", "true", "false", ""), f'"{RETAIL}"', LEVY, "0"),
+                rule(2, ("false", "true", "true", "true"), f'"{GENERAL}"', "1", "1"),
+                rule(3, ("", "", "", ""), f'"{REFUSED}"', "0", "0"),
             ],
         },
     }
     nodes = [
         {"id": "in", "name": "in", "type": "inputNode"},
-        expressions("limits", {"fits": f"used + value <= {ANNUAL}", "over": f"value > {SINGLE}"}),
+        expressions("basis", {"value": "price + freight", "one": "qty == 1"}),
+        expressions(
+            "limits",
+            {
+                "fits": f"used + value <= {ANNUAL}",
+                "over": f"value > {SINGLE}",
+                "direct": f'bonded and mode == "{DIRECT}"',
+            },
+        ),
+        expressions(
+            "goods",
+            {
+                "faulty": "not known or direct",
+                "found": f"(known ? 0 : {UNKNOWN}) + (listed ? 0 : {UNLISTED}) + "
+                f"(direct ? {BONDED} : 0) + (over and not one ? {OVER_SINGLE} : 0) + "
+                f"(fits ? 0 : {OVER_ANNUAL})",
+            },
+        ),
         table,
         expressions(
             "base",
@@ -283,7 +204,7 @@ def _zen_graph() -> str:
         ),
         {"id": "out", "name": "out", "type": "outputNode"},
     ]
-    order = ["in", "limits", "table", "base", "taxes", "out"]
+    order = [node["id"] for node in nodes]
     edges = [
         {"id": f"e{n}", "type": "edge", "sourceId": a, "targetId": b}
         for n, (a, b) in enumerate(pairwise(order))
@@ -291,99 +212,149 @@ def _zen_graph() -> str:
     return json.dumps({"nodes": nodes, "edges": edges})
 
 
-def zen(parcels: list[Parcel]) -> tuple[Callable, Callable]:
+def zen(parcels: list[Parcel], rates: list[Rate]) -> tuple[Callable, Callable]:
+    """The host finds the rates of the day (a dict; a decision table is searched row by row)."""
     import zen as engine
 
     decision = engine.ZenEngine().create_decision(_zen_graph())
+    law = Law(rates, float)
     ready = [
-        (b, slot, float(value), bool(one), float(duty), float(ct), float(vat))
-        for b, slot, value, one, duty, ct, vat in parcels
+        (n, buyer, day, code, mode, float(qty), float(price), float(freight))
+        for n, buyer, day, code, mode, qty, price, freight in parcels
     ]
+    none = (0.0, 0.0, 0.0, False, False)
 
-    def case(value: float, one: bool, duty: float, ct: float, vat: float, used: float) -> dict:
-        given = {"value": value, "one": one, "duty": duty, "ct": ct, "vat": vat, "used": used}
+    def case(
+        day: str, code: str, mode: str, qty: float, price: float, freight: float, used: float
+    ) -> dict:
+        row = law.row(code, day)
+        duty, ct, vat, listed, bonded = row or none
+        given = {
+            "mode": mode,
+            "qty": qty,
+            "price": price,
+            "freight": freight,
+            "used": used,
+            "known": row is not None,
+            "duty": duty,
+            "ct": ct,
+            "vat": vat,
+            "listed": listed,
+            "bonded": bonded,
+        }
         return decision.evaluate(given)["result"]
 
     def bulk() -> list[Decided]:
         year: dict[int, float] = {}
         out: list[Decided] = []
-        for b, slot, *given in ready:
-            used = year.get(b, 0.0)
-            found = case(*given, used)
-            if found["regime"] != REFUSED:
-                year[b] = used + given[0]
-            taxes = (found["duty_due"], found["consumption_due"], found["vat_due"])
-            out.append((b, slot, found["regime"], *taxes))
+        for n, buyer, *given in ready:
+            used = year.get(buyer, 0.0)
+            answer = case(*given, used)
+            if answer["regime"] != REFUSED:
+                year[buyer] = used + answer["value"]
+            taxes = (answer["duty_due"], answer["consumption_due"], answer["vat_due"])
+            out.append((n, answer["regime"], *taxes, int(answer["found"])))
         return out
 
     return bulk, lambda: case(*ready[0][2:], 0.0)
 
 
-# -- SQL on DuckDB ---------------------------------------------------------------------------------
+# -- SQL on DuckDB: one statement for the first parcels of all buyers, one for the second … --------
 
 STEP = f"""
 INSERT INTO decided
-SELECT buyer, slot, regime,
+SELECT n, buyer, turn, regime,
        CASE regime WHEN '{GENERAL}' THEN round(value * duty, 2) ELSE 0 END,
        CASE regime WHEN '{REFUSED}' THEN 0 ELSE round(gross * ct * levy, 2) END,
-       CASE regime WHEN '{REFUSED}' THEN 0 ELSE round(gross * vat * levy, 2) END
+       CASE regime WHEN '{REFUSED}' THEN 0 ELSE round(gross * vat * levy, 2) END,
+       found, CASE regime WHEN '{REFUSED}' THEN used ELSE used + value END
 FROM (
   SELECT *, CASE regime WHEN '{GENERAL}' THEN 1.0 ELSE {LEVY} END AS levy,
          (value + CASE regime WHEN '{GENERAL}' THEN value * duty ELSE 0 END) / (1 - ct) AS gross
   FROM (
-    SELECT p.*, CASE
-      WHEN coalesce(y.used, 0) + value > {ANNUAL} OR (value > {SINGLE} AND NOT one_item)
-      THEN '{REFUSED}' WHEN value > {SINGLE} THEN '{GENERAL}' ELSE '{RETAIL}' END AS regime
-    FROM parcels p LEFT JOIN (
-      SELECT d.buyer, sum(value) AS used FROM decided d JOIN parcels USING (buyer, slot)
-      WHERE regime <> '{REFUSED}' GROUP BY d.buyer
-    ) y ON y.buyer = p.buyer
-    WHERE p.slot = ?
+    SELECT *, CASE
+        WHEN unknown OR direct OR over_annual OR over_single THEN '{REFUSED}'
+        WHEN value > {SINGLE} THEN '{GENERAL}' ELSE '{RETAIL}' END AS regime,
+      unknown::INT * {UNKNOWN} + unlisted::INT * {UNLISTED} + direct::INT * {BONDED}
+        + over_single::INT * {OVER_SINGLE} + over_annual::INT * {OVER_ANNUAL} AS found
+    FROM (
+      SELECT p.*, coalesce(y.used_after, 0) AS used,
+             coalesce(y.used_after, 0) + value > {ANNUAL} AS over_annual
+      FROM rated p LEFT JOIN decided y ON y.buyer = p.buyer AND y.turn = p.turn - 1
+      WHERE p.turn = ?
+    )
   )
 )
 """
+RATED = f"""
+CREATE OR REPLACE TEMP TABLE rated AS
+SELECT n, buyer, price + freight AS value, duty, ct, vat,
+       r.code IS NULL AS unknown, NOT coalesce(listed, false) AS unlisted,
+       coalesce(bonded AND mode = '{DIRECT}', false) AS direct,
+       price + freight > {SINGLE} AND qty <> 1 AS over_single,
+       row_number() OVER (PARTITION BY buyer ORDER BY n) AS turn
+FROM parcels p ASOF LEFT JOIN rates r ON r.code = p.code AND p.day >= r.since
+"""
 
 
-def duckdb(parcels: list[Parcel]) -> tuple[Callable, Callable]:
+def duckdb(parcels: list[Parcel], rates: list[Rate]) -> tuple[Callable, Callable]:
     import duckdb as engine
 
     money, rate = "DECIMAL(14,2)", "DECIMAL(9,6)"
-    shape = f"buyer INT, slot INT, value {money}, one_item BOOL, duty {rate}, ct {rate}, vat {rate}"
-    out = f"buyer INT, slot INT, regime VARCHAR, duty {money}, consumption {money}, vat {money}"
+    given = (
+        f"n INT, buyer INT, day DATE, code VARCHAR, mode VARCHAR, qty {money}, price {money}, "
+        f"freight {money}"
+    )
+    law = f"code VARCHAR, since DATE, duty {rate}, ct {rate}, vat {rate}, listed BOOL, bonded BOOL"
+    out = (
+        f"n INT, buyer INT, turn INT, regime VARCHAR, duty {money}, consumption {money}, "
+        f"vat {money}, found INT, used_after {money}"
+    )
+
+    def fill(base, table: str, rows: list[tuple]) -> None:
+        for start in range(0, len(rows), 5_000):
+            values = ",".join(
+                "(" + ",".join(f"'{value}'" for value in row) + ")"
+                for row in rows[start : start + 5_000]
+            )
+            base.execute(f"INSERT INTO {table} VALUES {values}")
 
     def prepared(rows: list[Parcel]):
         base = engine.connect()
-        base.execute(f"CREATE TABLE parcels ({shape})")
-        base.execute(f"CREATE TABLE decided ({out})")
-        for start in range(0, len(rows), 5_000):
-            values = ",".join(
-                f"({b},{slot},{value},{bool(one)},{duty},{ct},{vat})"
-                for b, slot, value, one, duty, ct, vat in rows[start : start + 5_000]
-            )
-            base.execute(f"INSERT INTO parcels VALUES {values}")
+        for table, shape in (("parcels", given), ("rates", law), ("decided", out)):
+            base.execute(f"CREATE TABLE {table} ({shape})")
+        fill(base, "parcels", rows)
+        fill(base, "rates", rates)
         return base
 
-    base, one = prepared(parcels), prepared(parcels[:1])
-    slots = 1 + max(p[1] for p in parcels)
-
-    def bulk() -> Iterable[Decided]:
+    def decide(base) -> list[Decided]:
         base.execute("DELETE FROM decided")
-        for slot in range(slots):
-            base.execute(STEP, [slot])
-        return base.execute("SELECT * FROM decided").fetchall()
+        base.execute(RATED)
+        (turns,) = base.execute("SELECT max(turn) FROM rated").fetchone()
+        for turn in range(1, turns + 1):
+            base.execute(STEP, [turn])
+        asked = "SELECT n, regime, duty, consumption, vat, found FROM decided"
+        return base.execute(asked).fetchall()
 
-    def single() -> object:
-        one.execute("DELETE FROM decided")
-        one.execute(STEP, [0])
-        return one.execute("SELECT * FROM decided").fetchone()
-
-    return bulk, single
+    base, one = prepared(parcels), prepared(parcels[:1])
+    return lambda: decide(base), lambda: decide(one)
 
 
-ENGINES = {
+def _openfisca(way: str) -> Callable:
+    def make(parcels: list[Parcel], rates: list[Rate]) -> tuple[Callable, Callable]:
+        from rival_openfisca import WAYS
+
+        return WAYS[way](parcels, rates)
+
+    return make
+
+
+ENGINES: dict[str, tuple[Callable, str | None]] = {
     "plain": (plain, None),
-    "openfisca": (openfisca, "openfisca-core"),
-    "openfisca-situations": (openfisca_situations, "openfisca-core"),
+    "openfisca": (_openfisca("indexed"), "openfisca-core"),
+    "openfisca-taken": (_openfisca("taken"), "openfisca-core"),
+    "openfisca-ready": (_openfisca("ready"), "openfisca-core"),
+    "openfisca-situations": (_openfisca("situations"), "openfisca-core"),
     "zen": (zen, "zen-engine"),
     "duckdb": (duckdb, "duckdb"),
 }
@@ -403,17 +374,17 @@ def latencies(single: Callable[[], object]) -> tuple[float, float]:
 
 
 def run() -> None:
-    source, target, name, limit = sys.argv[1:]
+    folder, name, limit = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     make, package = ENGINES[name]
-    parcels = read(source, int(limit))
-    bulk, single = make(parcels)
+    parcels, rates = read(folder, limit)
+    bulk, single = make(parcels, rates)
     best, decided = float("inf"), []
-    for _ in range(3):
+    for _ in range(RUNS):
         start = time.perf_counter()
-        found = bulk()
+        found: Iterable[Decided] = bulk()
         best = min(best, time.perf_counter() - start)
         decided = list(found)
-    with open(target, "w", newline="") as file:
+    with (folder / f"{name}.csv").open("w", newline="") as file:
         csv.writer(file).writerows(decided)
     p50, p99 = latencies(single)
     facts = {"parcels": len(parcels), "seconds": best, "p50_ms": p50, "p99_ms": p99}

@@ -113,6 +113,39 @@ def test_a_buyers_cases_take_the_year_one_after_the_other():
     ]
 
 
+def test_buyers_may_be_numbers_and_lines_come_in_any_order():
+    names = ["z", "a", "z", "b", "a", "z"]
+    prices = {0: [900, 1], 1: [300, 20], 2: [100, 5, 700], 4: [2_000], 5: [50]}  # case 3 has none
+    goods = [
+        {"case": case, "gnum": n, "totalPrice": price}
+        for case, each in prices.items()
+        for n, price in enumerate(each, 1)
+    ]
+    spent = used(z=2_450_000, a=2_400_000)
+    one = assess(heads(*({"buyer": b} for b in names)), lines(*goods), law("2022-06-01"), spent)
+    assert one.heads["used_before_fen"].to_list() == [
+        *(2_450_000, 2_400_000, 2_540_100, 0, 2_432_000, 2_540_100)
+    ]
+    assert one.heads["value_fen"].to_list() == [90_100, 32_000, 80_500, 0, 200_000, 5_000]
+    number = pl.col("buyer").replace_strict({"z": 9, "a": -3, "b": 4}, return_dtype=pl.Int64)
+    cases = heads(*({"buyer": b} for b in names)).with_columns(number)
+    mixed = [goods[at] for at in (8, 3, 0, 6, 5, 1, 7, 2, 4)]
+    other = assess(cases, lines(*mixed), law("2022-06-01"), spent.with_columns(number))
+    assert other.heads.equals(one.heads)
+    assert other.findings.equals(one.findings)
+    assert other.lines.sort("case", "gnum").equals(one.lines)
+
+
+def test_amounts_of_a_batch_may_be_beyond_64_bits_together():
+    most = 10**14
+    count = 2**63 // most + 1_000
+    numbers = pl.select(case=pl.int_range(count, dtype=pl.UInt32))
+    cases = numbers.join(heads({}).drop("case"), how="cross")
+    goods = numbers.join(lines({"totalPrice": most // 100}).drop("case"), how="cross")
+    result = assess(cases, goods, law("2022-06-01"), used())
+    assert (result.heads["value_fen"] == most).all()
+
+
 def test_a_case_that_other_rules_refuse_is_assessed_but_takes_nothing():
     cases = heads({"eligible": False}, {})
     goods = lines({"case": 0, "totalPrice": 1000}, {"case": 1, "totalPrice": 1000})

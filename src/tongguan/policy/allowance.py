@@ -15,35 +15,59 @@ from tongguan.policy import treatment
 def take(cases: pl.DataFrame, limit_fen: int) -> pl.DataFrame:
     """What each case finds used, and whether it still fits into the year.
 
-    `cases`, in order of arrival: `buyer` (String), `used_fen` (Int64, before the batch),
-    `value_fen` (Int64), `takes_inside` (Boolean: counted if it fits), `takes_outside` (Boolean:
-    counted though it does not fit). Returns `used_before_fen` (Int64), `inside` (Boolean) and
-    `counted_fen` (Int64) in the same order. The limit itself is still inside.
+    `cases`, in order of arrival: `buyer` (String or an integer), `used_fen` (Int64, before the
+    batch), `value_fen` (Int64), `takes_inside` (Boolean: counted if it fits), `takes_outside`
+    (Boolean: counted though it does not fit). Returns `used_before_fen` (Int64), `inside`
+    (Boolean) and `counted_fen` (Int64) in the same order. The limit itself is still inside.
     """
-    settled = _settle(cases.select("value_fen", used_before_fen="used_fen"), cases, limit_fen)
-    again = cases["buyer"].is_duplicated().arg_true()
-    if not again.len():
-        return settled
-    few = cases[again]
-    several = _several(few, limit_fen)
-    return pl.DataFrame(
-        [settled[column.name].scatter(again, column) for column in several.get_columns()]
+    buyers = _numbered(cases["buyer"])
+    if buyers.is_sorted():
+        return _by_buyer(cases.with_columns(buyers), limit_fen)
+    order = (
+        pl.DataFrame({"buyer": buyers, "place": pl.int_range(cases.height, eager=True)})
+        .sort("buyer", maintain_order=True)
+        .get_column("place")
     )
+    found = _by_buyer(cases.with_columns(buyers)[order], limit_fen)
+    return _placed(found, order)
 
 
-def _several(cases: pl.DataFrame, limit_fen: int) -> pl.DataFrame:
-    """The same for buyers with more than one case: sums while they fit, else one by one."""
+def _numbered(buyer: pl.Series) -> pl.Series:
+    """A number for each buyer: numbers sort ten times as fast as texts."""
+    if buyer.dtype.is_integer():
+        return buyer
+    each = buyer.unique().to_frame().with_columns(number=pl.int_range(pl.len(), dtype=pl.UInt32))
+    named = buyer.to_frame().join(
+        each, on="buyer", how="left", maintain_order="left", nulls_equal=True
+    )
+    return named["number"].alias("buyer")
+
+
+def _placed(rows: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
+    """The rows at the places they came from."""
+    return pl.DataFrame([column.clone().scatter(order, column) for column in rows.get_columns()])
+
+
+def _by_buyer(cases: pl.DataFrame, limit_fen: int) -> pl.DataFrame:
+    """The same for cases that stand together by buyer: sums while they fit, else one by one."""
     wanted = pl.when("takes_inside").then("value_fen").otherwise(0)
+    running = cases.select(running=wanted.cum_sum() - wanted).to_series()
+    runs = cases["buyer"].rle().struct.field("len")
+    ends = runs.cum_sum().cast(pl.Int64)
+    group = cases["buyer"].rle_id()
     sums = cases.select(
-        "buyer",
         "value_fen",
-        used_before_fen=pl.col("used_fen") + wanted.cum_sum().over("buyer") - wanted,
+        used_before_fen=pl.col("used_fen") + running - running[ends - runs][group],
         takes=pl.col("takes_inside") | pl.col("takes_outside"),
     )
     outside = ~treatment.fits(pl.col("used_before_fen"), pl.col("value_fen"), limit_fen)
-    doubtful = sums.select((outside & pl.col("takes")).any().over("buyer")).to_series()
+    beyond = sums.select((outside & pl.col("takes")).cast(pl.UInt32).cum_sum()).to_series()
     settled = _settle(sums, cases, limit_fen)
-    return _in_sequence(cases, settled, doubtful, limit_fen) if doubtful.any() else settled
+    if not beyond.len() or not beyond[-1]:
+        return settled
+    of_group = beyond[ends - 1]
+    doubtful = (of_group > of_group.shift(1, fill_value=0))[group]
+    return _in_sequence(cases, settled, doubtful, limit_fen)
 
 
 def _settle(before: pl.DataFrame, cases: pl.DataFrame, limit_fen: int) -> pl.DataFrame:

@@ -58,22 +58,28 @@ def finding(
 
 def goods_flags(items: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     """The lines with `listed`, `barred`, `bonded_only` also of unknown codes, and `faulty`."""
-    positive = rates.positive_list
-    if positive is not None and not items["known"].all():
-        heads = items.select(code8=head(pl.col("gcode")))
-        found = heads.join(positive, on="code8", how="left", maintain_order="left")
-        lacking = pl.col("bonded_only").is_null()
-        withdrawn = pl.col("code8").is_in(list(rates.withdrawn))
-        items = items.with_columns(
-            found.select(
-                listed=~lacking,
-                barred=barred(rates.list_complete, lacking, withdrawn),
-                bonded_only=pl.col("bonded_only").fill_null(value=False),
-            )
-        )
-    elif positive is None:
+    if rates.positive_list is None:
         items = items.with_columns(listed=pl.lit(value=True))
+    elif not items["known"].all():
+        unknown = (~items["known"]).arg_true()
+        found = _heads_listed(items["gcode"][unknown], rates)
+        items = items.with_columns(
+            items[flag.name].scatter(unknown, flag) for flag in found.get_columns()
+        )
     return items.with_columns(faulty=faulty(pl.col))
+
+
+def _heads_listed(gcode: pl.Series, rates: Rates) -> pl.DataFrame:
+    """What the list says of codes by their heads: listed, barred, bonded_only."""
+    assert rates.positive_list is not None
+    heads = gcode.to_frame("gcode").select(code8=head(pl.col("gcode")))
+    lacking = pl.col("bonded_only").is_null()
+    withdrawn = pl.col("code8").is_in(list(rates.withdrawn))
+    return heads.join(rates.positive_list, on="code8", how="left", maintain_order="left").select(
+        listed=~lacking,
+        barred=barred(rates.list_complete, lacking, withdrawn),
+        bonded_only=pl.col("bonded_only").fill_null(value=False),
+    )
 
 
 # -- the rules, of columns or of one line ----------------------------------------------------------
@@ -172,27 +178,33 @@ def goods_rules(rates: Rates) -> tuple[GoodsRule, ...]:
 # -- findings of columns ---------------------------------------------------------------------------
 
 
+_TOLD = ["case", "row", "gnum", "gcode", "rate", "qty1", "unit1", "qty2", "unit2"]
+
+
 def goods_findings(items: pl.DataFrame, settled: pl.DataFrame, rates: Rates) -> list[pl.DataFrame]:
     """The goods findings of all lines.
 
-    `items`: `case`, `row`, `gnum`, `gcode`, `tradeMode`, `unit1`, `unit2`, `rate`, `duty_ppm` and
-    the flags of `goods_flags`; `settled`: the cases with `rate_missing`.
+    `items`: `case`, `row`, `gnum`, `gcode`, `rate`, `duty_ppm`, the legal quantities, and the flags
+    of `goods_flags`; `settled`: the cases with `tradeMode` and `rate_missing`.
     """
     missing = settled["rate_missing"]
     none = pl.Series("rate_missing", [False])
-    items = items.with_columns(
+    flags = items.select(
+        *("known", "listed", "barred", "bonded_only", "bonded", "undecidable"),
         missing[items["row"]] if missing.any() else none.new_from_index(0, items.height),
         duty_unknown=pl.col("duty_ppm").is_null(),
     )
     rules = goods_rules(rates)
-    any_of = items.select(rule.holds(pl.col).any().alias(str(n)) for n, rule in enumerate(rules))
+    holds = flags.select(rule.holds(pl.col).alias(str(n)) for n, rule in enumerate(rules))
     found = []
-    for rule, holds in zip(rules, any_of.row(0), strict=True):
-        if not holds:
+    for rule, flag in zip(rules, holds.get_columns(), strict=True):
+        if not flag.any():
             continue
-        rows = items.filter(rule.holds(pl.col))
+        rows = items[flag.arg_true(), _TOLD]
         rows = rows.with_columns(
-            rates.table[rows["rate"], ["needs", "needs_law"]].get_columns(), given=_given()
+            *rates.table[rows["rate"], ["needs", "needs_law"]].get_columns(),
+            settled["tradeMode"][rows["row"]],
+            given=_given(),
         )
         expected, actual, law = (
             _told(text(pl.col)) for text in (rule.expected, rule.actual, rule.law)
