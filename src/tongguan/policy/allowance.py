@@ -20,23 +20,29 @@ def take(cases: pl.DataFrame, limit_fen: int) -> pl.DataFrame:
     (Boolean: counted though it does not fit). Returns `used_before_fen` (Int64), `inside`
     (Boolean) and `counted_fen` (Int64) in the same order. The limit itself is still inside.
     """
+    if cases["buyer"].n_unique() == cases.height:
+        before = cases.select("value_fen", used_before_fen="used_fen")
+        return _settle(before, cases, limit_fen)
     buyers = _numbered(cases["buyer"])
     if buyers.is_sorted():
         return _by_buyer(cases.with_columns(buyers), limit_fen)
-    order = (
-        pl.DataFrame({"buyer": buyers, "place": pl.int_range(cases.height, eager=True)})
-        .sort("buyer", maintain_order=True)
-        .get_column("place")
-    )
+    # Keys that are all different need no stable sort, which takes three times as long.
+    place = pl.int_range(cases.height, eager=True)
+    order = (buyers.cast(pl.Int64) * cases.height + place).sort() % cases.height
     found = _by_buyer(cases.with_columns(buyers)[order], limit_fen)
     return _placed(found, order)
 
 
+_NUMBERS = pl.UInt32()
+
+
 def _numbered(buyer: pl.Series) -> pl.Series:
-    """A number for each buyer: numbers sort ten times as fast as texts."""
-    if buyer.dtype.is_integer():
-        return buyer
-    each = buyer.unique().to_frame().with_columns(number=pl.int_range(pl.len(), dtype=pl.UInt32))
+    """A number of 32 bits for each buyer: numbers sort ten times as fast as texts."""
+    if buyer.dtype.is_integer() and not buyer.null_count():
+        numbers = buyer.cast(_NUMBERS, strict=False)
+        if not numbers.null_count():
+            return numbers
+    each = buyer.unique().to_frame().with_columns(number=pl.int_range(pl.len(), dtype=_NUMBERS))
     named = buyer.to_frame().join(
         each, on="buyer", how="left", maintain_order="left", nulls_equal=True
     )

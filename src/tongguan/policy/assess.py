@@ -206,13 +206,15 @@ def _items(lines: pl.DataFrame, cases: pl.DataFrame, rates: Rates) -> pl.DataFra
 
 def _rows(case: pl.Series, cases: pl.Series) -> pl.Series:
     """The position of each line's case."""
-    if case.rle().struct.field("value").equals(cases):
-        return case.rle_id()  # in order, and no case without lines: nothing need be searched
+    bad = ValueError("lines: every line must belong to a case of heads")
+    if case.null_count():
+        raise bad
+    row = case.rle_id()
+    if row.len() and row[-1] < cases.len() and (cases[row] == case).all():
+        return row  # in order, and no case before them without lines: nothing need be searched
     row = cases.search_sorted(case)
-    if case.null_count() or (
-        case.len() and (row.max() == cases.len() or not (cases[row] == case).all())
-    ):
-        raise ValueError("lines: every line must belong to a case of heads")
+    if case.len() and (row.max() == cases.len() or not (cases[row] == case).all()):
+        raise bad
     return row
 
 
@@ -245,20 +247,30 @@ def _per_case(items: pl.DataFrame, cases: int) -> pl.DataFrame:
     """
     if not items["row"].is_sorted():
         items = items.sort("row")
-    runs = items["row"].rle().struct.unnest()
-    ends = runs["len"].cum_sum() - 1
-    largest = items.select(pl.max_horizontal(pl.col(pl.Int64).max().fill_null(0))).item()
+    sums = [column.name for column in items.iter_columns() if column.dtype == pl.Int64]
+    largest = max((_largest(items[name]) for name in sums), default=0)
     kind = pl.Int64 if largest * items.height < 2**63 else pl.Int128
     running = items.select(
-        pl.col(pl.Int64).cast(kind).cum_sum(), pl.col(pl.Boolean).cast(pl.Int64).cum_sum()
+        "row",
+        pl.col(sums).cast(kind).cum_sum(),
+        pl.col(pl.Boolean).cast(pl.Int64).cum_sum(),
+        last=(pl.col("row") != pl.col("row").shift(-1)).fill_null(value=True),
+    ).filter("last")
+    found = running.select(
+        "row",
+        (pl.exclude("row", "last") - pl.exclude("row", "last").shift(1, fill_value=0)).cast(
+            pl.Int64
+        ),
     )
-    sums = running[ends].select((pl.all() - pl.all().shift(1, fill_value=0)).cast(pl.Int64))
-    if runs.height == cases:
-        return sums
-    nothing = pl.Series([0]).new_from_index(0, cases)
-    return pl.DataFrame(
-        [nothing.scatter(runs["value"], sum_).alias(sum_.name) for sum_ in sums.get_columns()]
-    )
+    if found.height < cases:
+        every = pl.select(row=pl.int_range(cases, dtype=pl.UInt32))
+        found = every.join(found, on="row", how="left", maintain_order="left").fill_null(0)
+    return found.drop("row")
+
+
+def _largest(column: pl.Series) -> int:
+    largest = column.max()
+    return largest if isinstance(largest, int) else 0
 
 
 def _valued(cases: pl.DataFrame, items: pl.DataFrame, rates: Rates) -> pl.DataFrame:

@@ -188,6 +188,9 @@ def goods_findings(items: pl.DataFrame, settled: pl.DataFrame, rates: Rates) -> 
     of `goods_flags`; `settled`: the cases with `tradeMode` and `rate_missing`.
     """
     missing = settled["rate_missing"]
+    clean = items["known"].all() and items["listed"].all()
+    if clean and not (items["bonded_only"].any() or items["undecidable"].any() or missing.any()):
+        return []  # no rule can hold
     none = pl.Series("rate_missing", [False])
     flags = items.select(
         *("known", "listed", "barred", "bonded_only", "bonded", "undecidable"),

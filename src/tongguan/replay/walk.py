@@ -96,7 +96,7 @@ def walk(parcels: pl.DataFrame, lines: pl.DataFrame, back: pl.DataFrame, law_of:
 
 _CASE = {
     "year": pl.col("year"),
-    "buyer": pl.col("year").cast(pl.String).alias("buyer"),
+    "buyer": pl.col("year").alias("buyer"),
     "tradeMode": pl.col("mode").alias("tradeMode"),
     "freight": pl.col("freight"),
     "insuredFee": pl.col("insured").alias("insuredFee"),
@@ -194,7 +194,7 @@ class _Years:
     def before(self, part: pl.DataFrame, turn: int) -> pl.DataFrame:
         """What each year in ``part`` holds when a turn begins: buyer, used_fen."""
         if turn == 0:
-            return pl.DataFrame(schema={"buyer": pl.String, "used_fen": pl.Int64})
+            return pl.DataFrame(schema={"buyer": pl.Int64, "used_fen": pl.Int64})
         held = part.select(pl.col("year").unique()).join(self._used, on="year")
         given = (
             self._restores.filter(pl.col("turn") == turn)
@@ -205,7 +205,7 @@ class _Years:
         )
         held = held.join(given, on="year", how="left")
         return held.select(
-            buyer=pl.col("year").cast(pl.String),
+            buyer="year",
             used_fen=(pl.col("used_fen") - pl.col("back").fill_null(0)).clip(lower_bound=0),
         )
 
