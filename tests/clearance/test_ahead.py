@@ -51,9 +51,9 @@ def test_a_frame_arrives_as_it_was_sent(frame: pl.DataFrame) -> None:
     here, there = socket.socketpair()
     with here, there:
         thing = {"frame": frame, "text": "y" * 1000}
-        thread = threading.Thread(target=ahead._send, args=(here, thing))
+        thread = threading.Thread(target=ahead.send, args=(here, thing))
         thread.start()
-        got = ahead._receive(there)
+        got = ahead.receive(there)
         thread.join()
     assert got["text"] == "y" * 1000
     assert_frame_equal(got["frame"], frame)

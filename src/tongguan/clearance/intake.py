@@ -328,7 +328,7 @@ def _document_columns(kind: Kind, heads: pl.DataFrame) -> pl.DataFrame:
         for name, pair in pairs.items()
         for place, side in enumerate("ab")
     }
-    return (
+    frame = (
         heads.select(
             pl.col("case", "message", "position"),
             kind=pl.lit(kind.number),
@@ -341,13 +341,14 @@ def _document_columns(kind: Kind, heads: pl.DataFrame) -> pl.DataFrame:
             pre_no=element("preNo"),
             valid="valid",
         )
-        .with_columns(
-            pl.col(pl.String).exclude("app_type", "app_status").str.head(KEY_MOST),
-            # What no smallint holds is as good as absent: the document is refused for it.
-            pl.col("app_type", "app_status").cast(pl.Int16, strict=False),
-        )
+        # What no smallint holds is as good as absent: the document is refused for it.
+        .with_columns(pl.col("app_type", "app_status").cast(pl.Int16, strict=False))
         .cast(pl.Schema(DOCUMENTS), strict=False)
     )
+    longest = frame.select(pl.max_horizontal(pl.col(pl.String).str.len_bytes().max())).item()
+    if (longest or 0) > KEY_MOST:
+        return frame.with_columns(pl.col(pl.String).str.head(KEY_MOST))
+    return frame
 
 
 def normalised(number: str) -> str:

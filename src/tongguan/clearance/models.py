@@ -361,6 +361,34 @@ An address (dxpId) is what a message says; who may read a receipt must not depen
 of before this step have no company: they left as files.
 """
 
+HISTORY = """
+CREATE OR REPLACE FUNCTION event_continues() RETURNS trigger LANGUAGE plpgsql
+    SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE broken record;
+BEGIN
+    SELECT document_id, seq INTO broken FROM (
+        SELECT document_id, seq, before, at, lag(document_id) OVER () AS document_before,
+            lag(seq) OVER () AS seq_before, lag(after) OVER () AS after_before,
+            lag(at) OVER () AS at_before
+        FROM fresh
+    ) step
+    WHERE CASE WHEN seq = 1 THEN before <> 0
+        WHEN document_before = document_id AND seq_before = seq - 1
+            THEN before <> after_before OR at <= at_before
+        ELSE NOT EXISTS (SELECT FROM event e WHERE e.document_id = step.document_id
+            AND e.seq = step.seq - 1 AND e.after = step.before AND e.at < step.at)
+        END
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'event % of document % does not continue its history', broken.seq,
+            broken.document_id USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+"""
+"""The same check without sorting: an event that does not stand behind its predecessor in the order
+in which they came looks it up."""
+
 COLUMN_TYPES = {"decimal": "numeric(19,5)", "integer": "bigint"}
 """Of the catalogue's kinds of value; all others are text."""
 
@@ -419,4 +447,5 @@ def steps() -> list[str]:
         OWED,
         AFTER_RELEASE.format(legal=legal_numbers(6)),
         COMPANY,
+        HISTORY,
     ]

@@ -139,14 +139,16 @@ def make(told: Told) -> list[Made]:
     ordered = returns.sort(*group, "document_id", nulls_last=True).with_columns(
         chunk=pl.int_range(pl.len()).over(group) // RETURNS_MOST
     )
-    parts = ordered.group_by([*group, "chunk"], maintain_order=True).agg("fragment")
+    parts = ordered.group_by([*group, "chunk"], maintain_order=True).agg(
+        count=pl.len(), body=pl.col("fragment").str.join("")
+    )
     made = []
-    for (_, number, receiver, company, _, fragments), guid in zip(
-        parts.iter_rows(), guids(parts.height), strict=True
+    # Bytes: text would be decoded and encoded again, ten times what a parcel's values are.
+    for (_, number, receiver, company, _, count, body), guid in zip(
+        parts.cast({"body": pl.Binary}).iter_rows(), guids(parts.height), strict=True
     ):
         type_ = receipt_type(BY_NUMBER[number]).type
-        xml = messages.message(type_, fragments, guid)
-        made.append((type_, receiver, company, len(fragments), xml))
+        made.append((type_, receiver, company, count, messages.joined(type_, body, count, guid)))
     return made
 
 
@@ -164,10 +166,11 @@ def _returns(kind: Kind, mine: pl.DataFrame) -> pl.DataFrame:
         numbered = pl.max_horizontal("before", "after") >= RECEIVED_BY_CUSTOMS
         own["invtNo"] = pl.when(numbered).then("invt_no")
     known = set(mine.columns)
-    filled = mine.select(
-        _fitting(own.get(f.name, pl.col(f.name) if f.name in known else pl.lit(None)), f)
-        for f in type_.head_fields
-    )
+    values = {
+        field.name: own.get(field.name, pl.col(field.name) if field.name in known else pl.lit(None))
+        for field in type_.head_fields
+    }
+    filled = _fitted(mine.select(**values).cast(pl.String), type_)
     fragments = messages.render(type_.type, filled)
     return mine.select("at", "kind", "receiver", "company", "document_id").with_columns(
         fragment=fragments.alias("fragment")
@@ -178,13 +181,17 @@ RECEIVED_BY_CUSTOMS = 120
 """From this status on a list has its number."""
 
 
-def _fitting(value: pl.Expr | pl.Series, field: messages.Field) -> pl.Expr:
-    """A value cut to what the receipt's element may hold (a refused one may be too long)."""
-    expression = pl.lit(value) if isinstance(value, pl.Series) else value
-    text = expression.cast(pl.String)
-    if field.most is not None:
-        text = text.str.head(field.most)
-    return text.alias(field.name)
+def _fitted(values: pl.DataFrame, type_: messages.MessageType) -> pl.DataFrame:
+    """Values cut to what the receipt's elements may hold (those of a refused one may be too long).
+
+    Characters are counted only where there are more bytes than the element holds characters.
+    """
+    longest = values.select(pl.all().str.len_bytes().max()).row(0, named=True)
+    return values.with_columns(
+        pl.col(field.name).str.head(field.most)
+        for field in type_.head_fields
+        if field.most is not None and (longest[field.name] or 0) > field.most
+    )
 
 
 def _standard() -> pl.Expr:
@@ -224,7 +231,7 @@ def format_refusal(message: Incoming, at_ms: int) -> bytes:
         {name: [text] for name, text in values.items()},
         schema=dict.fromkeys(values, pl.String),
     )
-    fitted = frame.select(_fitting(pl.col(f.name), f) for f in type_.head_fields)
+    fitted = _fitted(frame.select(f.name for f in type_.head_fields), type_)
     return messages.message("CEB900", messages.render("CEB900", fitted).to_list(), guids(1)[0])
 
 

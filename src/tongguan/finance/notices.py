@@ -78,11 +78,13 @@ def _messages(type_: str, heads: pl.DataFrame, fragments: pl.Series) -> Iterator
     told = heads.select(*_ADDRESS, fragment=fragments).with_columns(
         chunk=pl.int_range(pl.len()).over(_ADDRESS) // TAXES_MOST
     )
-    parts = told.group_by(*_ADDRESS, "chunk", maintain_order=True).agg("fragment")
-    for (receiver, company, _, inside), guid in zip(
-        parts.iter_rows(), _guids(parts.height), strict=True
+    parts = told.group_by(*_ADDRESS, "chunk", maintain_order=True).agg(
+        count=pl.len(), body=pl.col("fragment").str.join("")
+    )
+    for (receiver, company, _, count, body), guid in zip(
+        parts.cast({"body": pl.Binary}).iter_rows(), _guids(parts.height), strict=True
     ):
-        yield type_, receiver, company, len(inside), messages.message(type_, inside, guid)
+        yield type_, receiver, company, count, messages.joined(type_, body, count, guid)
 
 
 def _guids(count: int) -> list[str]:

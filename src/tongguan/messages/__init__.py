@@ -25,7 +25,7 @@ from tongguan.messages.envelope import envelope
 from tongguan.messages.pages import documentation
 from tongguan.messages.parse import parse
 from tongguan.messages.parsed import Limits, Parsed
-from tongguan.messages.render import escape, message, render
+from tongguan.messages.render import escape, joined, message, render
 from tongguan.messages.schema import xsd
 from tongguan.messages.signature import LAW as SIGNATURE_LAW
 from tongguan.messages.signature import Verified, serial_of, verify
@@ -64,6 +64,7 @@ __all__ = [
     "escape",
     "find_signer",
     "issue",
+    "joined",
     "mask",
     "message",
     "message_type",

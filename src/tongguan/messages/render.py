@@ -150,9 +150,6 @@ def message(
     Raises ValueError for too many or no documents, or a transfer block missing or unwanted.
     """
     kind = message_type(name, edition)
-    most = kind.documents_most
-    if not fragments or (most is not None and len(fragments) > most):
-        raise ValueError(f"{name} takes 1 to {most} documents, not {len(fragments)}")
     given = {
         "BaseTransfer": [transfer] if transfer is not None else [],
         "BaseSubscribe": list(subscribes),
@@ -168,14 +165,25 @@ def message(
             raise ValueError(f"{name} takes {least} to {most} {block}, not {len(values)}")
         if node:
             body += [_block(node, one, lead) for one in values]
+    return _framed(kind, "".join(body).encode(), len(fragments), guid, version, lead)
+
+
+def joined(name: str, fragments: bytes, documents: int, guid: str) -> bytes:
+    """``message`` of a type without blocks, of so many fragments that stand in one text, UTF-8."""
+    kind = message_type(name)
+    return _framed(kind, fragments, documents, guid, "1.0", _lead(kind, "auto"))
+
+
+def _framed(
+    kind: MessageType, body: bytes, documents: int, guid: str, version: str, lead: str
+) -> bytes:
+    most = kind.documents_most
+    if not documents or (most is not None and documents > most):
+        raise ValueError(f"{kind.type} takes 1 to {most} documents, not {documents}")
     space = f'xmlns:{lead[:-1]}="{kind.namespace}"' if lead else f'xmlns="{kind.namespace}"'
     attributes = f'guid="{attribute(guid)}" version="{attribute(version)}" {space}'
-    text = (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<{lead}{kind.root} {attributes}>'
-        + "".join(body)
-        + f"</{lead}{kind.root}>"
-    )
-    return text.encode("utf-8")
+    opening = f'<?xml version="1.0" encoding="UTF-8"?>\n<{lead}{kind.root} {attributes}>'
+    return b"".join((opening.encode(), body, f"</{lead}{kind.root}>".encode()))
 
 
 def _block(node: Node, values: Mapping[str, str | None], lead: str) -> str:
