@@ -36,7 +36,7 @@ test: $(STAMP) ## run the tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations 10 $(ARGS)
 
 faults: $(STAMP) ## run the long tests: the whole fault campaign, and a zone over 120 days
-	@$(BIN)/python -m pytest -m faults_full tests --durations 10 $(ARGS)
+	@$(BIN)/python -m pytest -m faults_full -n $(JOBS) --dist worksteal --durations 20 $(ARGS) tests
 
 lint: $(STAMP) ## check style, format, types and which room may import which
 	@echo "ruff check";    $(BIN)/python -m ruff check --quiet .
