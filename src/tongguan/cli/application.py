@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.console import RenderableType
 from rich.text import Text
 
 from tongguan import clearance, console, store
@@ -67,9 +68,8 @@ def under(
 def moment_in(base: store.Database, at: datetime | None) -> datetime:
     """The time of a command: the one it was given, else that of the sandbox's clock, else now."""
     if at is None:
-        with base.borrow() as conn:
+        with base.reading() as conn:
             at = clearance.clock(conn)
-            conn.rollback()
     return now_or(at)
 
 
@@ -97,6 +97,14 @@ def write_json(facts: Any, target: Path) -> None:
         sys.stdout.write(text + "\n")
     else:
         target.write_text(text + "\n", encoding="utf-8")
+
+
+def show(facts: Any, json_file: Path | None, table: Callable[[], RenderableType]) -> None:
+    """Write facts as JSON where that is asked for, else print them as a table."""
+    if json_file is not None:
+        write_json(facts, json_file)
+    else:
+        console.out.print(table())
 
 
 def fen(yuan: Decimal) -> int:

@@ -17,6 +17,7 @@ from tongguan.cli.application import (
     keys_app,
     moment_in,
     opened,
+    show,
     write_json,
 )
 from tongguan.sharing import certificates
@@ -119,13 +120,9 @@ def keys_certificates(
     database: DatabaseUrl = None,
 ) -> None:
     """The certificates of a company, or all: serial number, kind, from when to when, revoked."""
-    with opened(database) as base, base.borrow() as conn:
+    with opened(database) as base, base.reading() as conn:
         rows = [one.facts() for one in certificates.of_company(conn, code)]
-        conn.rollback()
-    if json_file is not None:
-        return write_json(rows, json_file)
-    console.out.print(console.certificates(rows))
-    return None
+    return show(rows, json_file, lambda: console.certificates(rows))
 
 
 @keys_app.command("revoke-certificate")

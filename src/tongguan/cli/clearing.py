@@ -53,7 +53,7 @@ def clear(
         settings = under(base, at, signatures, registry, arrivals)
         with progress_bar(len(found)) as advance:
             run = clearance.clear(base, vault, found, settings, receipts, advance, signer=signer())
-        with store.environment(), base.borrow() as conn:
+        with store.environment(), base.reading() as conn:
             shown = clearance.finish(conn, run, report, console.PARCELS_SHOWN)
     console.out.print(console.outcomes(shown.outcomes))
     console.out.print(console.parcels(shown.parcels, shown.more))
@@ -101,7 +101,7 @@ def explain(
 ) -> None:
     """One parcel: documents, compared values, law, tax line by line, computed again."""
     try:
-        with opened(database) as base, base.borrow() as conn:
+        with opened(database) as base, base.reading() as conn:
             explanations = clearance.explain(conn, key)
     except (clearance.UnknownKey, clearance.Differs, clearance.UnknownPolicy) as problem:
         return fail(INPUT_HAS_ERRORS, str(problem))
@@ -123,9 +123,8 @@ def park_arrive(
     try:
         with opened(database) as base:
             about = clearance.arrive(base, under(base, at), key, receipts, signer())
-            with base.borrow() as conn:
+            with base.reading() as conn:
                 lines = clearance.document_lines(conn, about)
-                conn.rollback()
     except clearance.UnknownArrival as problem:
         return fail(INPUT_HAS_ERRORS, str(problem))
     console.out.print(console.parcels(lines, 0))

@@ -13,7 +13,7 @@ from tongguan.cli.application import (
     fail,
     moment_in,
     opened,
-    write_json,
+    show,
 )
 from tongguan.sharing import companies, subscriptions
 from tongguan.sharing.rules import Refused
@@ -74,27 +74,19 @@ def company_file(
 def company_show(code: Code, json_file: Json = None, database: DatabaseUrl = None) -> None:
     """One company: roles, mandates, and all that was said of it, when and by whom."""
     try:
-        with opened(database) as base, base.borrow() as conn:
+        with opened(database) as base, base.reading() as conn:
             facts = companies.shown(conn, code)
-            conn.rollback()
     except companies.UnknownCompany as problem:
         return fail(INPUT_HAS_ERRORS, str(problem))
-    if json_file is not None:
-        return write_json(facts, json_file)
-    console.out.print(console.company(facts))
-    return None
+    return show(facts, json_file, lambda: console.company(facts))
 
 
 @company_app.command("list")
 def company_list(json_file: Json = None, database: DatabaseUrl = None) -> None:
     """Every company with its roles."""
-    with opened(database) as base, base.borrow() as conn:
+    with opened(database) as base, base.reading() as conn:
         rows = companies.listed(conn)
-        conn.rollback()
-    if json_file is not None:
-        return write_json(rows, json_file)
-    console.out.print(console.companies(rows))
-    return None
+    return show(rows, json_file, lambda: console.companies(rows))
 
 
 @company_app.command("mandate")
@@ -156,15 +148,11 @@ def company_end_mandate(
 def company_subscriptions(code: Code, json_file: Json = None, database: DatabaseUrl = None) -> None:
     """Who is told of whose receipts: those CODE lets others have, and those it has of others."""
     try:
-        with opened(database) as base, base.borrow() as conn:
+        with opened(database) as base, base.reading() as conn:
             rows = subscriptions.listed(conn, code)
-            conn.rollback()
     except companies.UnknownCompany as problem:
         return fail(INPUT_HAS_ERRORS, str(problem))
-    if json_file is not None:
-        return write_json(rows, json_file)
-    console.out.print(console.subscriptions(rows))
-    return None
+    return show(rows, json_file, lambda: console.subscriptions(rows))
 
 
 @company_app.command("unsubscribe")

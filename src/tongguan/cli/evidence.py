@@ -37,9 +37,8 @@ def evidence(
         with opened(database) as base:
             who, vault = signer(), store.Vault.open(store.home_folder())
             clearance.sign_head(base, who, under(base, at))
-            with base.borrow() as conn:
+            with base.reading() as conn:
                 body = clearance.pack(conn, vault, key)
-                conn.rollback()
     except (
         clearance.UnknownKey,
         clearance.Differs,
@@ -92,11 +91,10 @@ def verify(
 @log_app.command("key")
 def log_key(out: Out = None, database: DatabaseUrl = None) -> None:
     """The public key of the log: give it to who is to verify, by a way he trusts."""
-    with opened(database) as base, base.borrow() as conn:
+    with opened(database) as base, base.reading() as conn:
         who = signer()
         log.check_key(conn, who)
         text = heads.public_text(log.origin(conn), who.public)
-        conn.rollback()
     if out is None:
         console.out.print(Text(text), soft_wrap=True)
     else:
@@ -117,9 +115,8 @@ def log_head(
     try:
         with opened(database) as base:
             clearance.sign_head(base, signer(), under(base, at))
-            with base.borrow() as conn:
+            with base.reading() as conn:
                 head, facts = log.growth(conn, since)
-                conn.rollback()
     except log.UnknownPosition as problem:
         return fail(INPUT_HAS_ERRORS, str(problem))
     if out is not None:
@@ -140,9 +137,8 @@ def log_prove(
     with opened(database) as base:
         vault = store.Vault.open(store.home_folder())
         clearance.sign_head(base, signer(), under(base, at))
-        with base.borrow() as conn:
+        with base.reading() as conn:
             proved, problems = clearance.prove_files(conn, vault, paths)
-            conn.rollback()
     console.err.print(f"{proved:,} receipts proved, {len(problems):,} not")
     if problems:
         return fail(INPUT_HAS_ERRORS, "\n".join(problems))

@@ -15,6 +15,7 @@ from tongguan.cli.application import (
     keys_app,
     moment_in,
     opened,
+    show,
     write_json,
 )
 from tongguan.sharing import companies, keys
@@ -76,15 +77,11 @@ def keys_list(
 ) -> None:
     """The keys of a company, or all: scopes, since when, until when, revoked or not."""
     try:
-        with opened(database) as base, base.borrow() as conn:
+        with opened(database) as base, base.reading() as conn:
             rows = keys.listed(conn, code)
-            conn.rollback()
     except companies.UnknownCompany as problem:
         return fail(INPUT_HAS_ERRORS, str(problem))
-    if json_file is not None:
-        return write_json(rows, json_file)
-    console.out.print(console.keys(rows))
-    return None
+    return show(rows, json_file, lambda: console.keys(rows))
 
 
 @keys_app.command("revoke")

@@ -17,7 +17,7 @@ from tongguan.cli.application import (
     now_or,
     opened,
     policy_app,
-    write_json,
+    show,
 )
 from tongguan.policy import words
 
@@ -88,10 +88,7 @@ def quote(
         result = policy.quote(laid, at, goods, freight, insurance, used, mode)
     except (policy.QuoteErrors, policy.DraftErrors) as problem:
         return fail(INPUT_HAS_ERRORS, str(problem))
-    if json_file is not None:
-        return write_json(result.facts(), json_file)
-    console.out.print(console.quote(result))
-    return None
+    return show(result.facts(), json_file, lambda: console.quote(result))
 
 
 def known_policy(url: str | None) -> policy.Policy:
@@ -119,10 +116,11 @@ def policy_timeline(
     values = [v for v in known.timeline() if not of or v.parameter.startswith(tuple(of))]
     if not values:
         raise typer.BadParameter(f"no parameter begins with {' or '.join(of or [])}")
-    if json_file is not None:
-        return write_json([value.facts() for value in values], json_file)
-    console.out.print(console.timeline(values, known.parameters))
-    return None
+    return show(
+        [value.facts() for value in values],
+        json_file,
+        lambda: console.timeline(values, known.parameters),
+    )
 
 
 @policy_app.command("diff")
@@ -140,10 +138,11 @@ def policy_diff(
         raise typer.BadParameter("give two days, or --policy FILE alone")
     known = known_policy(database)
     differences = known.diff(before, after)
-    if json_file is not None:
-        return write_json([words.facts(each, known.parameters) for each in differences], json_file)
-    console.out.print(console.diff(differences, known, before, after))
-    return None
+    return show(
+        [words.facts(each, known.parameters) for each in differences],
+        json_file,
+        lambda: console.diff(differences, known, before, after),
+    )
 
 
 def draft_diff(file: Path, json_file: Path | None, database: str | None) -> None:
@@ -151,10 +150,7 @@ def draft_diff(file: Path, json_file: Path | None, database: str | None) -> None
         drafted = policy.draft(file, known_policy(database))
     except policy.DraftErrors as problem:
         return fail(INPUT_HAS_ERRORS, str(problem))
-    if json_file is not None:
-        return write_json(drafted.facts(), json_file)
-    console.out.print(console.draft(drafted))
-    return None
+    return show(drafted.facts(), json_file, lambda: console.draft(drafted))
 
 
 @policy_app.command("goods")
@@ -189,10 +185,7 @@ def policy_goods(
         return fail(INPUT_HAS_ERRORS, str(problem))
     except ValueError as problem:
         raise typer.BadParameter(str(problem)) from None
-    if json_file is not None:
-        return write_json(found.facts(), json_file)
-    console.out.print(console.goods_status(found))
-    return None
+    return show(found.facts(), json_file, lambda: console.goods_status(found))
 
 
 @policy_app.command("load-tariff")

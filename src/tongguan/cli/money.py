@@ -16,9 +16,9 @@ from tongguan.cli.application import (
     fen,
     guarantee_app,
     opened,
+    show,
     signer,
     under,
-    write_json,
 )
 
 
@@ -84,9 +84,8 @@ def guarantee_open(
 def guarantee_show(code: Company, json_file: Json = None, database: DatabaseUrl = None) -> None:
     """What a guarantee is worth: held, posted, free."""
     try:
-        with opened(database) as base, base.borrow() as conn:
+        with opened(database) as base, base.reading() as conn:
             facts = clearance.guarantee_facts(conn, code)
-            conn.rollback()
     except LookupError as problem:
         return fail(INPUT_HAS_ERRORS, str(problem))
     return show_guarantee(facts, json_file)
@@ -110,10 +109,7 @@ def guarantee_freeze(
 
 
 def show_guarantee(facts: dict[str, Any], json_file: Path | None) -> None:
-    if json_file is not None:
-        return write_json(facts, json_file)
-    console.out.print(console.guarantee(facts))
-    return None
+    return show(facts, json_file, lambda: console.guarantee(facts))
 
 
 @app.command()
@@ -124,11 +120,7 @@ def allowance(
     database: DatabaseUrl = None,
 ) -> None:
     """A buyer's year: every debit and credit with its parcel."""
-    with opened(database) as base, base.borrow() as conn:
+    with opened(database) as base, base.reading() as conn:
         vault = store.Vault.open(store.home_folder())
         facts = clearance.statement(conn, vault, number, year)
-        conn.rollback()
-    if json_file is not None:
-        return write_json(facts, json_file)
-    console.out.print(console.statement(facts))
-    return None
+    return show(facts, json_file, lambda: console.statement(facts))

@@ -81,9 +81,8 @@ def payments_ask(
             taken = store.transact(
                 base, lambda conn: asking.opened(conn, request.session_id, later, reply, trouble)
             )
-            with base.borrow() as conn:
+            with base.reading() as conn:
                 [facts] = asking.shown(conn, request.session_id, later)
-                conn.rollback()
     except (Refused, companies.UnknownCompany) as problem:
         return fail(INPUT_HAS_ERRORS, str(problem))
     if json_file is not None:
@@ -126,12 +125,11 @@ def payments_show(
     try:
         with opened(database) as base:
             now_ms = milliseconds(moment_in(base, at))
-            with base.borrow() as conn:
+            with base.reading() as conn:
                 rows = asking.shown(conn, number, now_ms)
                 if original is not None:
                     vault = store.Vault.open(store.home_folder())
                     original.write_bytes(asking.original(conn, vault, rows[-1]["session"]))
-                conn.rollback()
     except asking.UnknownRequest as problem:
         return fail(INPUT_HAS_ERRORS, str(problem))
     if json_file is not None:

@@ -91,6 +91,13 @@ class Database:
         finally:
             self._give_back(connection)
 
+    @contextmanager
+    def reading(self) -> Iterator[psycopg.Connection]:
+        """A borrowed connection for looking: nothing that is done with it stays."""
+        with self.borrow() as connection:
+            yield connection
+            connection.rollback()
+
     def _take_idle(self) -> psycopg.Connection | None:
         while True:
             with self._lock:
