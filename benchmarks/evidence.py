@@ -64,7 +64,7 @@ def log(database: store.Database, signer: heads.Signer, count: int) -> None:
 def grown(database: store.Database, signer: heads.Signer, hashed: list[bytes]) -> tuple[Cost, Cost]:
     """What appending and sequencing batch after batch cost; the root must be the right one."""
     server = postmaster(database)
-    append = sequence = Cost(0, 0, 0)
+    append = sequence = Cost(0, 0, 0, 0)
     for batch, start in enumerate(range(0, len(hashed), BATCH), 1):
         ids = range(start, start + BATCH)
         mine, whose = hashed[start : start + BATCH], [f"C{n % COMPANIES}" for n in ids]
@@ -147,7 +147,12 @@ def least(work: Callable[[], object]) -> float:
 
 
 def added(one: Cost, other: Cost) -> Cost:
-    return Cost(one.wall + other.wall, one.own + other.own, one.server + other.server)
+    return Cost(
+        one.wall + other.wall,
+        one.own + other.own,
+        one.second + other.second,
+        one.server + other.server,
+    )
 
 
 if __name__ == "__main__":
