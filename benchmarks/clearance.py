@@ -31,7 +31,6 @@ from typing import Any
 import psycopg
 from lxml import etree
 
-import tongguan.memory  # noqa: F401 - as the command line has it
 from tongguan import clearance, messages, policy, store, twin
 from tongguan.clearance import dossier, intake, receipts, rounds, service, writing
 

@@ -5,7 +5,8 @@ FOLDER/parcels.csv in order of arrival (n, buyer, day, code, mode, qty, price, f
 text) and FOLDER/rates.csv (code, since, duty, ct, vat, listed, bonded: what the law says of a code
 from that day on), decides the parcels of the first buyers, LIMIT in all, writes FOLDER/ENGINE.csv
 (n, regime, duty, consumption, vat in yuan, findings) and prints what it took as JSON. Each engine
-is written as its own manual would have it; only what stands in `bulk` is measured.
+is written as its own manual would have it; only what stands in `bulk` is measured. Zen and
+OpenFisca take numbers as binary floats only: what that costs in wrong amounts is told.
 
 The rules (law of 2019, of goods taxed by value): the rates of a code are those in force on the
 parcel's day; a code the tariff does not know, and goods for bonded import that come directly, are

@@ -14,7 +14,7 @@ from dossiers import Window, inventory, message, order, parcel, payment, waybill
 from polars.testing import assert_frame_equal
 
 from tongguan import clearance, messages, store
-from tongguan.clearance import ahead, intake
+from tongguan.clearance import ahead, intake, second_process
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def test_a_frame_arrives_as_it_was_sent(frame: pl.DataFrame) -> None:
     here, there = socket.socketpair()
     with here, there:
         thing = {"frame": frame, "text": "y" * 1000}
-        thread = threading.Thread(target=ahead.send, args=(here, thing))
+        thread = threading.Thread(target=second_process.send, args=(here, thing))
         thread.start()
-        got = ahead.receive(there)
+        got = second_process.receive(there)
         thread.join()
     assert got["text"] == "y" * 1000
     assert_frame_equal(got["frame"], frame)

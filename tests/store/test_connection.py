@@ -1,6 +1,10 @@
 """What is written behind a caller: in order, before the commit, and never half."""
 
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import psycopg
 import pytest
@@ -108,3 +112,65 @@ def test_what_has_not_begun_is_dropped_by_a_rollback(database: store.Database, t
         store.behind(conn, insert(3))
         conn.commit()
     assert numbers_in(database) == [3]
+
+
+class Interrupted(Exception):  # noqa: N818 - as KeyboardInterrupt is
+    """What a signal raises in the caller."""
+
+
+@contextmanager
+def interrupted_after(seconds: float) -> Iterator[None]:
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        with pytest.raises(Interrupted):
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_caller_that_is_interrupted_while_it_waits_leaves_the_rest_in_order(
+    database: store.Database, table: str, kept: bool
+) -> None:
+    with database.connect() as conn:
+        begun = threading.Event()
+
+        def slow(conn: psycopg.Connection) -> None:
+            begun.set()
+            conn.execute("SELECT pg_sleep(0.6)")
+
+        store.behind(conn, slow)
+        store.behind(conn, insert(1))
+        assert begun.wait(10)
+        with interrupted_after(0.2):
+            conn.execute("SELECT 1")
+        if kept:
+            conn.commit()
+        else:
+            conn.rollback()
+    assert numbers_in(database) == ([1] if kept else [])
+
+
+def test_a_rollback_that_is_interrupted_lets_nothing_more_begin(
+    database: store.Database, table: str
+) -> None:
+    conn = database.connect()
+    begun, held = threading.Event(), threading.Event()
+
+    def slow(conn: psycopg.Connection) -> None:
+        begun.set()
+        held.wait(10)
+
+    store.behind(conn, slow)
+    store.behind(conn, insert(1))
+    assert begun.wait(10)
+    with interrupted_after(0.2):
+        conn.rollback()
+    held.set()
+    conn.close()
+    assert numbers_in(database) == []

@@ -13,11 +13,11 @@ from tongguan.clearance.after import (
     settle,
     statement,
 )
-from tongguan.clearance.beside import Beside, Lost, unpacked
+from tongguan.clearance.beside import Beside, Lost
 from tongguan.clearance.declared import DeclaredPayment, declared_payments
 from tongguan.clearance.examine import Examined, examine
 from tongguan.clearance.explain import Compared, Differs, Explanation, UnknownKey, explain
-from tongguan.clearance.handed import Handed, catch_up, prepare_handed
+from tongguan.clearance.handed import Handed, catch_up, prepare_handed, unpacked
 from tongguan.clearance.intake import Batch, Source, read_message, sources
 from tongguan.clearance.lawbook import UnknownPolicy
 from tongguan.clearance.lawbook import add as add_edition
@@ -27,6 +27,7 @@ from tongguan.clearance.prove import PROOF_SUFFIX, prove_files
 from tongguan.clearance.record import Recorded, UnknownArrival, record
 from tongguan.clearance.report import Finished, document_lines, finish, money
 from tongguan.clearance.report import lines as report_lines
+from tongguan.clearance.second_process import collect_seldom
 from tongguan.clearance.service import (
     ATTEMPTS,
     Progress,
@@ -73,6 +74,7 @@ __all__ = [
     "check_facts",
     "clear",
     "clock",
+    "collect_seldom",
     "current_policy",
     "declared_payments",
     "desk",

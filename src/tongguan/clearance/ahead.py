@@ -6,31 +6,21 @@ through a socket. It ends with the socket, so with the process that started it, 
 nothing but numbers drawn from sequences is lost with it.
 """
 
-import gc
-import io
-import json
-import pickle
 import queue
 import signal
 import socket
-import struct
-import subprocess
-import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-import polars as pl
 import psycopg
-import pyarrow as pa
 
 from tongguan import messages, store
 from tongguan.clearance.intake import Batch, Desk, Source, batches, prepare, read
+from tongguan.clearance.second_process import Gone, collect_seldom, portable, receive, send, start
 from tongguan.clearance.settings import Signatures
 
 BATCHES_AHEAD = 1
@@ -98,15 +88,7 @@ class Preparer:
     """The second process, as the first one sees it."""
 
     def __init__(self, order: Order, cuts: list[list[Source]]) -> None:
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            words = [json.dumps(sys.path), str(theirs.fileno())]
-            self._process = subprocess.Popen(  # noqa: S603 - ourselves, with our own words
-                [sys.executable, "-c", _BEGIN, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
+        self._process, self._socket = start("prepare_elsewhere")
         with suppress(Gone):  # ``next`` tells of it
             send(self._socket, (order, cuts))
 
@@ -138,14 +120,6 @@ class Preparer:
         self._socket.close()
 
 
-_BEGIN = """import json, sys
-sys.path[:] = json.loads(sys.argv[1])
-import tongguan.memory
-from tongguan.clearance import service
-service.prepare_elsewhere(int(sys.argv[2]))
-"""
-
-
 def serve(descriptor: int, desk: Callable[[psycopg.Connection, Order], Desk]) -> None:
     """Prepare what is ordered, batch by batch, until all is done or nobody listens any more.
 
@@ -153,9 +127,7 @@ def serve(descriptor: int, desk: Callable[[psycopg.Connection, Order], Desk]) ->
     """
     # Ctrl-C goes to both processes; the first one decides what becomes of this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What is imported stays, and a batch is a million objects without a cycle.
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 50)
+    collect_seldom()
     with suppress(Gone), socket.socket(fileno=descriptor) as channel:
         order, cuts = receive(channel)
         try:
@@ -167,75 +139,3 @@ def serve(descriptor: int, desk: Callable[[psycopg.Connection, Order], Desk]) ->
             raise
         except Exception as error:
             send(channel, ("error", portable(error)))
-
-
-def portable(error: Exception) -> Exception:
-    """The error as it can be raised in another process, with where it came from."""
-    error.add_note("".join(traceback.format_tb(error.__traceback__)))
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-    except Exception:
-        return store.unavailable(error) or RuntimeError(f"{type(error).__name__}: {error}")
-    return error
-
-
-# --- objects through a socket ---
-
-_COUNT = struct.Struct("<I")
-_SIZE = struct.Struct("<Q")
-
-
-class Gone(Exception):  # noqa: N818 - it never leaves this file
-    """Nobody is at the other end."""
-
-
-class _Pickler(pickle.Pickler):
-    """Pickles frames as Arrow has them, beside the rest, so that they are copied as they are."""
-
-    def reducer_override(self, thing: Any) -> Any:
-        if not isinstance(thing, pl.DataFrame):
-            return NotImplemented
-        sink = io.BytesIO()
-        thing.write_ipc_stream(sink)
-        return _frame, (pickle.PickleBuffer(sink.getbuffer()),)
-
-
-def _frame(data: Any) -> pl.DataFrame:
-    frame = pl.from_arrow(pa.ipc.open_stream(pa.py_buffer(data)).read_all())
-    assert isinstance(frame, pl.DataFrame)
-    return frame
-
-
-def send(channel: socket.socket, thing: Any) -> None:
-    beside: list[pickle.PickleBuffer] = []
-    main = io.BytesIO()
-    _Pickler(main, protocol=5, buffer_callback=beside.append).dump(thing)
-    parts = [main.getbuffer(), *(buffer.raw() for buffer in beside)]
-    try:
-        channel.sendall(_COUNT.pack(len(parts)))
-        for part in parts:
-            channel.sendall(_SIZE.pack(part.nbytes))
-            channel.sendall(part)
-    except ConnectionError:
-        raise Gone from None
-
-
-def receive(channel: socket.socket) -> Any:
-    [count] = _COUNT.unpack(_read(channel, _COUNT.size))
-    sizes = (_SIZE.unpack(_read(channel, _SIZE.size))[0] for _ in range(count))
-    main, *beside = [_read(channel, size) for size in sizes]
-    return pickle.loads(main, buffers=beside)  # noqa: S301 - from a process of ours
-
-
-def _read(channel: socket.socket, size: int) -> bytearray:
-    data = bytearray(size)
-    left = memoryview(data)
-    while left:
-        try:
-            count = channel.recv_into(left)
-        except ConnectionError:
-            count = 0
-        if not count:
-            raise Gone
-        left = left[count:]
-    return data

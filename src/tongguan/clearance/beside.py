@@ -1,28 +1,23 @@
 """A second process that prepares batches for as long as a worker has many of them.
 
-Python runs on one core, and preparing is half of the work. The process ends with the socket, so
-with the worker, however that ends; nothing but numbers drawn from sequences is lost with it.
+It ends with the worker, however that ends; nothing but numbers drawn from sequences is lost with
+it.
 """
 
-import gc
-import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 
 import psycopg
-import pyarrow as pa
 
 from tongguan import messages, store
-from tongguan.clearance.ahead import Gone, portable, receive, send
-from tongguan.clearance.handed import Handed, prepare_handed
+from tongguan.clearance.handed import Handed, prepare_handed, unpacked
 from tongguan.clearance.intake import Batch, Desk
+from tongguan.clearance.second_process import Gone, collect_seldom, portable, receive, send, start
 from tongguan.clearance.settings import Settings, Signatures
 
 
@@ -74,17 +69,9 @@ class Beside:
         return batch
 
     def _start(self) -> socket.socket:
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            words = [json.dumps(sys.path), str(theirs.fileno())]
-            self._process = subprocess.Popen(  # noqa: S603 - ourselves, with our own words
-                [sys.executable, "-c", _BEGIN, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                # There are workers for the other cores.
-                env={"POLARS_MAX_THREADS": "1"} | os.environ,
-                pass_fds=[theirs.fileno()],
-            )
+        # There are workers for the other cores.
+        one_thread = {"POLARS_MAX_THREADS": "1"}
+        self._process, self._socket = start("prepare_beside", one_thread)
         send(self._socket, self._opening)
         return self._socket
 
@@ -103,28 +90,12 @@ class Lost(Exception):  # noqa: N818 - nothing is wrong with the messages
     """The second process has ended: killed, or out of memory."""
 
 
-_BEGIN = """import json, sys
-sys.path[:] = json.loads(sys.argv[1])
-import tongguan.memory
-from tongguan.clearance import service
-service.prepare_beside(int(sys.argv[2]))
-"""
-
-
-def unpacked(sealed: bytes, size: int, vault: store.Vault) -> bytes:
-    """The bytes of a message that was packed (zstd) and sealed."""
-    data: bytes = pa.decompress(vault.unseal(sealed), size, codec="zstd", asbytes=True)
-    return data
-
-
 def serve(descriptor: int, desk: Callable[[psycopg.Connection, store.Vault, date], Desk]) -> None:
     """Prepare what comes through a socket until nobody is at its other end any more."""
     # The first process decides what becomes of this one.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    # What is imported stays, and a batch is a million objects without a cycle.
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 50)
+    collect_seldom()
     with suppress(Gone), socket.socket(fileno=descriptor) as channel:
         opening: Opening = receive(channel)
         database = store.Database(opening.url)

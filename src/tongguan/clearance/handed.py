@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import psycopg
+import pyarrow as pa
 
 from tongguan import messages, store
 from tongguan.clearance import dossier
@@ -30,6 +31,12 @@ class Handed:
     sender: str
     refused: Sequence[Finding] | None = None
     sealed: bytes | None = None
+
+
+def unpacked(sealed: bytes, size: int, vault: store.Vault) -> bytes:
+    """The bytes of a message that was packed (zstd) and sealed. size: how many they are."""
+    data: bytes = pa.decompress(vault.unseal(sealed), size, codec="zstd", asbytes=True)
+    return data
 
 
 def prepare_handed(

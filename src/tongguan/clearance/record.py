@@ -180,7 +180,7 @@ class _Scribe:
         self._pool.shutdown(cancel_futures=True)
 
     def write(self, part: Round) -> None:
-        """Write a round's state, so that the next round can read it."""
+        """Write a round's state; the next round settles (``store.settle``) and reads it."""
         events = pl.concat([steps.none(), *part.events])
         self._findings += part.findings
         if events.is_empty():

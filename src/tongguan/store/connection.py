@@ -9,7 +9,7 @@ goes before what waits there; ``settle``, ``commit`` and the end of ``transact``
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import psycopg
@@ -40,9 +40,10 @@ class _Turn:
                         lambda: self._owner is None and (caller or not self._callers)
                     )
                 finally:
+                    # Also when the wait is interrupted: what works behind may go on then.
                     self._callers -= caller
-                if caller and (failure := self._failed()) is not None:
                     self._changed.notify_all()
+                if caller and (failure := self._failed()) is not None:
                     raise failure
                 self._owner = me
             self._depth += 1
@@ -113,10 +114,13 @@ class Connection(psycopg.Connection[Any]):
             self._pool = None
 
     def _drop(self) -> None:
-        """Forget what is not begun, and how it failed."""
+        """Forget what is not begun, and how it failed.
+
+        If the wait for what has begun is interrupted, nothing more is begun all the same.
+        """
         self._dropping = True
-        with suppress(BaseException):
-            self.settle()
+        if self._last is not None:
+            self._last.result()
         self._dropping, self._failure, self._last = False, None, None
 
 

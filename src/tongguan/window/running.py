@@ -1,6 +1,5 @@
 """Starting the window: its tables, its first key, and each of its processes."""
 
-import gc
 import os
 import signal
 import threading
@@ -114,7 +113,7 @@ def serve(database: store.Database, host: str, port: int, tls: Tls | None = None
     end = threading.Event()
     _end_with_parent(end, lambda: os.kill(os.getpid(), signal.SIGTERM))
     loopback = host in LOOPBACK
-    _collect_seldom()
+    clearance.collect_seldom()
     serve_until_stopped(made(database, vault, limits, loopback=loopback), host, port, tls)
     tracing.stop()
 
@@ -132,19 +131,13 @@ def work(database: store.Database, *, loopback: bool) -> None:
     limits = messages.Limits(bytes=Limits.of().message_bytes)
     delivery = Delivery(database, vault, loopback=loopback)
     delivery.start()
-    _collect_seldom()
+    clearance.collect_seldom()
     try:
         Worker(database, vault, Signer.open(home), limits).run(end)
     finally:
         delivery.close()
         tracing.stop()
         journal.journal.info("stopped")
-
-
-def _collect_seldom() -> None:
-    """What is imported stays, and a batch is a million objects without a cycle."""
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 50)
 
 
 def _end_with_parent(end: threading.Event, act: Callable[[], None]) -> None:
